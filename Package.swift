@@ -1,0 +1,55 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Upcoming features that the house style asks for, the same for every target of ours.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "martlet",
+  products: [
+    .executable(name: "martlet", targets: ["MartletCLI"]),
+    .library(name: "Martlet", targets: ["Martlet"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CLibMongoc", pkgConfig: "libmongoc-1.0", providers: [.apt(["libmongoc-dev"])]),
+    .target(name: "BSON", swiftSettings: strict),
+    .target(name: "MongoDB", dependencies: ["BSON", "CLibMongoc"], swiftSettings: strict),
+    .target(
+      name: "Migration",
+      dependencies: [
+        "BSON", "MongoDB", "Yams",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "Commands",
+      dependencies: [
+        "BSON", "MongoDB", "Migration", "Yams",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .target(name: "Martlet", dependencies: ["BSON", "MongoDB", "Migration"], swiftSettings: strict),
+    .executableTarget(name: "MartletCLI", dependencies: ["Commands"], swiftSettings: strict),
+    .target(
+      name: "TestSupport", dependencies: ["BSON", "MongoDB"], path: "Tests/TestSupport",
+      swiftSettings: strict),
+    .testTarget(name: "BSONTests", dependencies: ["BSON", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "MongoDBTests", dependencies: ["BSON", "MongoDB", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "MigrationTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],
+      swiftSettings: strict),
+  ]
+)
