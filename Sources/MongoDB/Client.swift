@@ -1,0 +1,131 @@
+public import BSON
+internal import CLibMongoc
+
+/// One client of a pool. Blocking; used by one thread at a time.
+public final class Client {
+  let handle: ClientHandle
+  /// What the pool was made from.
+  public var settings: ConnectionSettings { handle.pool.settings }
+  /// Where the client came from, for work on other threads.
+  public var pool: ClientPool { handle.pool }
+
+  init(pool: ClientPool, pointer: OpaquePointer) {
+    handle = ClientHandle(pointer: pointer, pool: pool)
+  }
+
+  /// A database on this client; nothing is sent.
+  public func database(_ name: String) -> Database { Database(client: self, name: name) }
+
+  /// Runs any command and returns the reply; blocks for as long as the server takes.
+  ///
+  /// - Throws: ``MongoError``, also for a reply of `ok: 1` with `writeErrors` or a
+  ///   `writeConcernError`; its `reply` then tells what was done.
+  public func run(
+    _ command: Document, on database: String, session: Session? = nil,
+    options: CommandOptions = .init()
+  ) throws(MongoError) -> Document {
+    try execute(command, on: database, session: session, options: options).document()
+  }
+
+  /// Runs a command whose reply has a `cursor`, and reads on from there.
+  ///
+  /// Every cursor has a session, its own if none is given: the server refuses a getMore of another.
+  /// - Throws: ``MongoError``.
+  public func cursor(
+    _ command: Document, on database: String, session: Session? = nil,
+    options: CommandOptions = .init()
+  ) throws(MongoError) -> Cursor {
+    let session: Session = if let session { session } else { try startSession() }
+    let server = session.isInTransaction ? 0 : try selectServer(options.readPreference)
+    let reply = try execute(
+      command, on: database, session: session, options: options, server: server)
+    return try Cursor(
+      client: self, session: session, server: server, reply: reply,
+      context: context(command, database), batchSize: Cursor.batchSize(of: command))
+  }
+
+  /// Sends a command and checks its reply. `server` 0 lets libmongoc choose.
+  func execute(
+    _ command: Document, on database: String, session: Session?, options: CommandOptions,
+    server: UInt32 = 0
+  ) throws(MongoError) -> Reply {
+    let context = context(command, database)
+    let inTransaction = session?.isInTransaction ?? false
+    let body = options.applied(to: command, inTransaction: inTransaction)
+    let extras = OptionsBSON()
+    if server != 0 { extras.set("serverId", Int32(truncatingIfNeeded: server)) }
+    try session?.append(to: extras)
+    let preference = options.readPreference.handle()
+    let reply = Reply()
+    var error = bson_error_t()
+    let ok = body.withBSON { pointer in
+      mongoc_client_command_with_opts(
+        handle.pointer, database, pointer, preference?.pointer, extras.pointer, reply.pointer,
+        &error)
+    }
+    return try check(ok, reply, error, context, session)
+  }
+
+  private func check(
+    _ ok: Bool?, _ reply: Reply, _ error: bson_error_t, _ context: CallContext, _ session: Session?
+  ) throws(MongoError) -> Reply {
+    guard let ok else {
+      throw MongoError(
+        .client, "the command is too large", command: context.command, namespace: context.namespace)
+    }
+    guard ok else {
+      throw MongoError.from(error, reply: try? reply.document(), context)
+    }
+    // One pass over the top-level names; values are skipped by their lengths.
+    let inner = reply.withBytes { bytes in
+      (try? DocumentView(bytes)).flatMap { MongoError.inside($0, context) }
+    }
+    if let inner {
+      session?.noteFailedWrites(inner)
+      throw inner
+    }
+    return reply
+  }
+
+  func context(_ command: Document, _ database: String) -> CallContext {
+    CallContext(
+      command: command.commandName,
+      namespace: command.commandCollection.map { "\(database).\($0)" } ?? database,
+      settings: settings)
+  }
+
+  /// The id of a server that reads of that preference may go to; cursors stay on it.
+  private func selectServer(_ preference: ReadPreference) throws(MongoError) -> UInt32 {
+    let wanted = preference.handle()
+    var error = bson_error_t()
+    guard
+      let server = mongoc_client_select_server(
+        handle.pointer, wanted == nil, wanted?.pointer, &error)
+    else {
+      throw MongoError.from(error, reply: nil, CallContext(settings: settings))
+    }
+    defer { mongoc_server_description_destroy(server) }
+    return mongoc_server_description_id(server)
+  }
+}
+
+/// Owns a libmongoc read preference.
+final class ReadPreferenceHandle {
+  let pointer: OpaquePointer
+
+  init(_ mode: mongoc_read_mode_t) { pointer = mongoc_read_prefs_new(mode) }
+  deinit { mongoc_read_prefs_destroy(pointer) }
+}
+
+extension ReadPreference {
+  /// Nil for the primary, which is libmongoc's default.
+  func handle() -> ReadPreferenceHandle? {
+    switch self {
+    case .primary: nil
+    case .primaryPreferred: ReadPreferenceHandle(MONGOC_READ_PRIMARY_PREFERRED)
+    case .secondary: ReadPreferenceHandle(MONGOC_READ_SECONDARY)
+    case .secondaryPreferred: ReadPreferenceHandle(MONGOC_READ_SECONDARY_PREFERRED)
+    case .nearest: ReadPreferenceHandle(MONGOC_READ_NEAREST)
+    }
+  }
+}
