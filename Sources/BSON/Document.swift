@@ -21,7 +21,9 @@ public struct Document: Sendable, Hashable {
 
   /// Copies a borrowed document after checking its structure.
   /// - Throws: ``BSONError``.
-  public init(copying view: DocumentView) throws(BSONError) { try self.init(copying: view, depth: 0) }
+  public init(copying view: DocumentView) throws(BSONError) {
+    try self.init(copying: view, depth: 0)
+  }
 
   init(copying view: DocumentView, depth: Int) throws(BSONError) {
     try view.validate(depth: depth)
@@ -55,7 +57,7 @@ public struct Document: Sendable, Hashable {
     get {
       withView { view in
         guard let element = try? view.first(key) else { return nil }
-        return try? element.value()
+        return try? element.trustedValue()
       }
     }
     set {
@@ -128,7 +130,8 @@ public struct Document: Sendable, Hashable {
 
   private mutating func close() {
     bytes.append(0)
-    precondition(bytes.count <= Int(Int32.max), "a document grew past what its length field can say")
+    precondition(
+      bytes.count <= Int(Int32.max), "a document grew past what its length field can say")
     Encoder.patchLength(&bytes, at: 0)
   }
 }

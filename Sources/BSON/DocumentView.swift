@@ -16,7 +16,8 @@ public struct DocumentView {
   public init(_ input: UnsafeRawBufferPointer) throws(BSONError) {
     let length = Int(try RawReader(bytes: input).int32(at: 0))
     guard length >= 5 else {
-      throw BSONError(.invalidLength, "a document is at least 5 bytes long, not \(length)", offset: 0)
+      throw BSONError(
+        .invalidLength, "a document is at least 5 bytes long, not \(length)", offset: 0)
     }
     guard length <= input.count else {
       throw BSONError(
@@ -27,7 +28,8 @@ public struct DocumentView {
         .invalidLength, "\(input.count - length) bytes follow the document", offset: length)
     }
     guard input[length - 1] == 0 else {
-      throw BSONError(.invalidLength, "a document does not end with a zero byte", offset: length - 1)
+      throw BSONError(
+        .invalidLength, "a document does not end with a zero byte", offset: length - 1)
     }
     bytes = input
   }

@@ -51,17 +51,20 @@ public struct ElementView {
 
   /// The value, copied out; bytes of strings that are not UTF-8 become U+FFFD.
   /// - Throws: ``BSONError`` when the bytes are not a value of the type.
-  public func value() throws(BSONError) -> Value { try value(depth: 0) }
+  public func value() throws(BSONError) -> Value { try value(depth: 0, trusted: false) }
 
-  func value(depth: Int) throws(BSONError) -> Value {
-    guard depth <= DocumentView.maximumDepth else {
+  /// The value of an element whose document was checked before: nested bytes are not checked again.
+  func trustedValue() throws(BSONError) -> Value { try value(depth: 0, trusted: true) }
+
+  private func value(depth: Int, trusted: Bool) throws(BSONError) -> Value {
+    guard trusted || depth <= DocumentView.maximumDepth else {
       throw BSONError(.tooDeep, "nested deeper than \(DocumentView.maximumDepth) levels")
     }
     switch type {
     case .double: return .double(Double(bitPattern: try reader.uint64(at: 0)))
     case .string: return .string(decode(try string(at: 0).bytes))
-    case .document: return .document(try Document(copying: DocumentView(valueBytes), depth: depth + 1))
-    case .array: return .array(try array(depth: depth + 1))
+    case .document: return .document(try nested(try DocumentView(valueBytes), depth + 1, trusted))
+    case .array: return .array(try array(depth: depth + 1, trusted: trusted))
     case .binary: return .binary(try binary())
     case .undefined: return .undefined
     case .objectID: return .objectID(try objectID(at: 0))
@@ -70,14 +73,13 @@ public struct ElementView {
     case .null: return .null
     case .regex: return .regex(try regex())
     case .dbPointer:
-      let (name, end) = try string(at: 0)
-      return .dbPointer(DBPointer(namespace: decode(name), id: try objectID(at: end)))
+      let (name, id) = try pointerParts()
+      return .dbPointer(DBPointer(namespace: decode(name), id: id))
     case .javascript: return .javascript(decode(try string(at: 0).bytes))
     case .symbol: return .symbol(decode(try string(at: 0).bytes))
     case .javascriptWithScope:
       let (code, scope) = try codeWithScope()
-      return .javascriptWithScope(
-        decode(code), try Document(copying: scope, depth: depth + 1))
+      return .javascriptWithScope(decode(code), try nested(scope, depth + 1, trusted))
     case .int32: return .int32(try reader.int32(at: 0))
     case .timestamp: return .timestamp(Timestamp(rawValue: try reader.uint64(at: 0)))
     case .int64: return .int64(try reader.int64(at: 0))
@@ -115,9 +117,8 @@ public struct ElementView {
       try requireUTF8(pattern)
       try requireUTF8(options)
     case .dbPointer:
-      let (name, end) = try string(at: 0)
+      let (name, _) = try pointerParts()
       if strict { try requireUTF8(name) }
-      _ = try objectID(at: end)
     case .javascriptWithScope:
       let (code, scope) = try codeWithScope()
       if strict { try requireUTF8(code) }
@@ -128,7 +129,8 @@ public struct ElementView {
 
   // MARK: - Parts
 
-  private func string(at offset: Int) throws(BSONError) -> (bytes: UnsafeRawBufferPointer, end: Int) {
+  private func string(at offset: Int) throws(BSONError) -> (bytes: UnsafeRawBufferPointer, end: Int)
+  {
     let length = Int(try reader.int32(at: offset))
     guard length >= 1 else {
       throw BSONError(.invalidLength, "a string of \(length) bytes has no room for its NUL")
@@ -140,10 +142,19 @@ public struct ElementView {
     return (try reader.slice(offset + 4, length - 1), offset + 4 + length)
   }
 
-  private func array(depth: Int) throws(BSONError) -> [Value] {
+  private func nested(_ view: DocumentView, _ depth: Int, _ trusted: Bool) throws(BSONError)
+    -> Document
+  {
+    if trusted { return Document(trusted: [UInt8](view.bytes)) }
+    return try Document(copying: view, depth: depth)
+  }
+
+  private func array(depth: Int, trusted: Bool) throws(BSONError) -> [Value] {
     var values: [Value] = []
     var iterator = try DocumentView(valueBytes).makeIterator()
-    while let element = try iterator.next() { values.append(try element.value(depth: depth)) }
+    while let element = try iterator.next() {
+      values.append(try element.value(depth: depth, trusted: trusted))
+    }
     return values
   }
 
@@ -156,10 +167,11 @@ public struct ElementView {
   private func objectID(at offset: Int) throws(BSONError) -> ObjectID {
     let bytes = try reader.slice(offset, 12)
     return ObjectID(
-      high: RawReader.bigEndian(bytes, 0), low: UInt32(truncatingIfNeeded: RawReader.bigEndian(bytes, 4)))
+      high: RawReader.bigEndian(bytes, 0),
+      low: UInt32(truncatingIfNeeded: RawReader.bigEndian(bytes, 4)))
   }
 
-  private func regexParts() throws(BSONError) -> (UnsafeRawBufferPointer, UnsafeRawBufferPointer) {
+  func regexParts() throws(BSONError) -> (UnsafeRawBufferPointer, UnsafeRawBufferPointer) {
     let patternEnd = try reader.terminator(from: 0, limit: valueBytes.count)
     let optionsEnd = try reader.terminator(from: patternEnd + 1, limit: valueBytes.count)
     return (
@@ -172,10 +184,15 @@ public struct ElementView {
     return RegularExpression(pattern: decode(pattern), options: decode(options))
   }
 
-  private func codeWithScope() throws(BSONError) -> (UnsafeRawBufferPointer, DocumentView) {
+  func codeWithScope() throws(BSONError) -> (UnsafeRawBufferPointer, DocumentView) {
     let (code, end) = try string(at: 4)
     let rest = valueBytes.count - end
     return (code, try DocumentView(try reader.slice(end, rest)))
+  }
+
+  func pointerParts() throws(BSONError) -> (namespace: UnsafeRawBufferPointer, id: ObjectID) {
+    let (name, end) = try string(at: 0)
+    return (name, try objectID(at: end))
   }
 
   private func decode(_ bytes: UnsafeRawBufferPointer) -> String {
