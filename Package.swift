@@ -51,5 +51,12 @@ let package = Package(
     .testTarget(
       name: "MigrationTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],
       swiftSettings: strict),
+    .testTarget(
+      name: "CommandsTests",
+      dependencies: [
+        "BSON", "MongoDB", "Migration", "Commands", "TestSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
   ]
 )

@@ -1,0 +1,14 @@
+import ArgumentParser
+
+/// The command `martlet`.
+struct MartletCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "martlet",
+    abstract: "Migrations, backups and validation for MongoDB, for maintenance windows.",
+    version: Version.text,
+    subcommands: [InitCommand.self, MigrateGroup.self])
+}
+
+enum Version {
+  static let text = "0.1.0"
+}

@@ -1,0 +1,7 @@
+import ArgumentParser
+
+/// `martlet migrate`: one file for each command beside this one.
+struct MigrateGroup: ParsableCommand {
+  static let configuration = CommandConfiguration.martlet(
+    "migrate", "Versioned migrations: what is applied, what would happen, do it, take it back.")
+}

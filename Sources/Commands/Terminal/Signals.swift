@@ -1,0 +1,69 @@
+import Foundation
+import MongoDB
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Turns signals into a cancellation that the work looks at between steps.
+///
+/// The signals are blocked and one thread waits for them, so nothing here runs in a signal handler.
+enum Signals {
+  static let interrupt: Int32 = SIGINT
+
+  /// Starts to listen. Call it before any other thread starts, which inherits what is blocked.
+  static func listen(_ cancellation: Cancellation, console: Console) {
+    // A pipe that closes is an error of write(2), not the end of a migration.
+    signal(SIGPIPE, SIG_IGN)
+    // A run started with nohup, or in the background of a script, keeps ignoring what it was told to.
+    let stopping = [SIGINT, SIGTERM, SIGHUP].filter { !isIgnored($0) }
+    let waited = signalSet(stopping + [SIGUSR1])
+    withUnsafePointer(to: waited) { _ = pthread_sigmask(SIG_BLOCK, $0, nil) }
+
+    Thread.detachNewThread {
+      var interrupts = 0
+      while true {
+        var set = waited
+        var number: Int32 = 0
+        guard sigwait(&set, &number) == 0 else { continue }
+        switch number {
+        case SIGUSR1:
+          console.printProgress()
+        case SIGINT where interrupts > 0:
+          console.status("interrupted again: gone without tidying up")
+          _exit(ExitStatus.interrupted.rawValue)
+        default:
+          if number == SIGINT { interrupts += 1 }
+          console.status(
+            number == SIGINT
+              ? "stopping at the next safe point (Ctrl-C again to quit at once)"
+              : "stopping at the next safe point")
+          cancellation.cancel(.interrupted(number))
+        }
+      }
+    }
+  }
+
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var action = sigaction()
+    guard sigaction(number, nil, &action) == 0 else { return false }
+    #if canImport(Darwin)
+      let handler = action.__sigaction_u.__sa_handler
+    #else
+      let handler = action.__sigaction_handler.sa_handler
+    #endif
+    return unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
+  private static func signalSet(_ numbers: [Int32]) -> sigset_t {
+    var set = sigset_t()
+    sigemptyset(&set)
+    for number in numbers { sigaddset(&set, number) }
+    return set
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import MongoDB
+import Testing
+
+@testable import Commands
+
+@Suite("exit codes")
+struct ExitStatusTests {
+  @Test("the table is the design's")
+  func table() {
+    #expect(
+      ExitStatus.allCases.map(\.rawValue) == [0, 1, 2, 3, 4, 5, 10, 11, 12, 20, 64, 75, 130])
+    for status in ExitStatus.allCases {
+      #expect(ExitStatus.help.contains(" \(status.rawValue)  \(status.meaning)"))
+    }
+  }
+
+  @Test(
+    "every kind of server error has its code",
+    arguments: [
+      (.unreachable, .notReady), (.authentication, .accessDenied), (.privilege, .accessDenied),
+      (.server, .failed), (.writeErrors, .failed), (.writeConcern, .failed), (.timedOut, .failed),
+      (.leaseLost, .locked), (.locked, .locked), (.invalidURI, .usage), (.client, .failed),
+      (.malformedReply, .failed), (.cancelled, .stopped),
+    ] as [(MongoError.Kind, ExitStatus)])
+  func mongoErrors(kind: MongoError.Kind, status: ExitStatus) {
+    let report = ErrorReport(MongoError(kind, "it broke", hint: "mend it"))
+    #expect(report.status == status)
+    #expect(report.message == "it broke")
+    #expect(report.hint == "mend it")
+    #expect(report.code == String(describing: kind))
+  }
+
+  @Test(
+    "a run that was stopped says by what",
+    arguments: [
+      (.interrupted(2), .interrupted), (.interrupted(15), .stopped), (.interrupted(1), .stopped),
+      (.stopped, .stopped), (.leaseLost, .locked),
+    ] as [(Cancellation.Reason, ExitStatus)])
+  func stopped(reason: Cancellation.Reason, status: ExitStatus) {
+    let report = ErrorReport(MongoError(.cancelled, "stopped"), stopped: reason)
+    #expect(report.status == status)
+  }
+
+  @Test("a command line that makes no sense is usage")
+  func usage() {
+    for arguments in [["--bogus"], ["init", "--environment", "x"], ["nothing"]] {
+      let error = #expect(throws: (any Error).self) {
+        try MartletCommand.parseAsRoot(arguments)
+      }
+      if let error { #expect(MartletCommand.exitCode(for: error).rawValue == 64) }
+    }
+  }
+
+  @Test("an error that nobody knows is a failure")
+  func unknown() {
+    struct Odd: Error {}
+    #expect(ErrorReport(Odd()).status == .failed)
+  }
+}
