@@ -6,7 +6,7 @@ protocol LeafCommand: ParsableCommand {
   var options: GlobalOptions { get }
 
   /// Does it all. What it throws is reported; what it returns is the exit code.
-  func execute(_ context: CommandContext) throws -> ExitStatus
+  func execute(_ context: CommandContext) throws -> CommandStatus
 }
 
 extension LeafCommand {
@@ -22,7 +22,7 @@ extension LeafCommand {
   }
 
   /// Executes and reports; the exit code in every case.
-  func status(_ context: CommandContext) -> ExitStatus {
+  func status(_ context: CommandContext) -> CommandStatus {
     do {
       let status = try execute(context)
       try context.console.checkOutput()

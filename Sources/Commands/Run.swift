@@ -6,12 +6,12 @@ public func runMartlet(_ arguments: [String]) -> Int32 {
   // Before anything else starts: scripts ask for the version all the time.
   if arguments == ["--version"] {
     print(Version.text)
-    return ExitStatus.done.rawValue
+    return CommandStatus.done.rawValue
   }
   do {
     var command = try MartletCommand.parseAsRoot(arguments)
     try command.run()
-    return ExitStatus.done.rawValue
+    return CommandStatus.done.rawValue
   } catch let code as ExitCode {
     return code.rawValue
   } catch {
@@ -24,9 +24,9 @@ private func explain(_ error: any Error, json: Bool) -> Int32 {
   let code = MartletCommand.exitCode(for: error).rawValue
   let full = MartletCommand.fullMessage(for: error)
   let write = Console.writeToDescriptors
-  guard code != ExitStatus.done.rawValue else {
+  guard code != CommandStatus.done.rawValue else {
     let isHelp = full.hasPrefix("OVERVIEW: ") || full.hasPrefix("USAGE: ")
-    _ = write(.out, full + (isHelp ? "\n\n" + ExitStatus.help : "") + "\n")
+    _ = write(.out, full + (isHelp ? "\n\n" + CommandStatus.help : "") + "\n")
     return code
   }
   if json {

@@ -85,7 +85,7 @@ struct ConfigurationTests {
       Mistake(
         text: "environment: prodction", line: 1, column: 14, says: "environment must be one of",
         hint: "did you mean production?"),
-      Mistake(text: "a: b\n\tc: d", line: 2, column: 1, says: "cannot start any token"),
+      Mistake(text: "a: b\n\tc: d", line: 2, column: 1, says: "tab character"),
       Mistake(text: "uri: a\nuri: b", line: 1, column: 1, says: "written twice: uri"),
       Mistake(
         text: "backup:\n  commands:\n    - { dump: x }", line: 3, column: 7, says: "needs a name"),

@@ -22,7 +22,7 @@ struct ConsoleTests {
       recording.out == """
         name   count
         users      5
-        注文         2
+        注文       2
         café       4
         éa         2
         👩‍👩‍👧         1

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import MongoDB
 import Testing
@@ -7,7 +8,7 @@ import Testing
 @Suite("init")
 struct InitTests {
   private func initialise(_ folder: String, _ arguments: String...) throws -> (
-    ExitStatus, Recording
+    CommandStatus, Recording
   ) {
     let recording = Recording()
     let command = try InitCommand.parse(arguments)

@@ -7,7 +7,7 @@ struct ErrorReport: Sendable, Hashable {
   var code: String
   var message: String
   var hint: String?
-  var status: ExitStatus
+  var status: CommandStatus
   /// More that programs may want to know, in order.
   var details: [Detail] = []
 
@@ -29,7 +29,8 @@ struct ErrorReport: Sendable, Hashable {
   }
 
   init(
-    code: String, message: String, hint: String? = nil, status: ExitStatus, details: [Detail] = []
+    code: String, message: String, hint: String? = nil, status: CommandStatus,
+    details: [Detail] = []
   ) {
     self.code = code
     self.message = message
@@ -39,7 +40,7 @@ struct ErrorReport: Sendable, Hashable {
   }
 
   private init(command error: CommandError) {
-    let status: ExitStatus =
+    let status: CommandStatus =
       switch error.code {
       case .usage, .configuration, .confirmation, .refused: .usage
       case .notReady: .notReady
@@ -78,13 +79,13 @@ struct ErrorReport: Sendable, Hashable {
 
   private static func status(
     of kind: MongoError.Kind, stopped reason: Cancellation.Reason?
-  ) -> ExitStatus {
+  ) -> CommandStatus {
     switch kind {
     case .unreachable: .notReady
     case .authentication, .privilege: .accessDenied
     // A lost lease is another run's lock, seen late.
     case .locked, .leaseLost: .locked
-    case .cancelled: reason.map(ExitStatus.init(stopped:)) ?? .stopped
+    case .cancelled: reason.map(CommandStatus.init(stopped:)) ?? .stopped
     case .invalidURI: .usage
     case .server, .writeErrors, .writeConcern, .timedOut, .client, .malformedReply: .failed
     }
@@ -103,7 +104,7 @@ struct ErrorReport: Sendable, Hashable {
   }
 }
 
-extension ExitStatus {
+extension CommandStatus {
   /// 130 belongs to Ctrl-C alone: whoever sends another signal means "stop, go on later".
   init(stopped reason: Cancellation.Reason) {
     switch reason {

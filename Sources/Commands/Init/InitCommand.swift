@@ -22,7 +22,7 @@ struct InitCommand: LeafCommand {
   @Argument(help: "Folder to write to.", completion: .directory)
   var folder = "."
 
-  func execute(_ context: CommandContext) throws -> ExitStatus {
+  func execute(_ context: CommandContext) throws -> CommandStatus {
     let root = ConfigurationFile.resolve(folder, from: context.surroundings.folder)
     let template = try template(root)
     var result = InitResult(folder: root, database: template.database)

@@ -36,7 +36,7 @@ enum Signals {
           console.printProgress()
         case SIGINT where interrupts > 0:
           console.status("interrupted again: gone without tidying up")
-          _exit(ExitStatus.interrupted.rawValue)
+          _exit(CommandStatus.interrupted.rawValue)
         default:
           if number == SIGINT { interrupts += 1 }
           console.status(

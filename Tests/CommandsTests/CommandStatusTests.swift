@@ -5,13 +5,13 @@ import Testing
 @testable import Commands
 
 @Suite("exit codes")
-struct ExitStatusTests {
+struct CommandStatusTests {
   @Test("the table is the design's")
   func table() {
     #expect(
-      ExitStatus.allCases.map(\.rawValue) == [0, 1, 2, 3, 4, 5, 10, 11, 12, 20, 64, 75, 130])
-    for status in ExitStatus.allCases {
-      #expect(ExitStatus.help.contains(" \(status.rawValue)  \(status.meaning)"))
+      CommandStatus.allCases.map(\.rawValue) == [0, 1, 2, 3, 4, 5, 10, 11, 12, 20, 64, 75, 130])
+    for status in CommandStatus.allCases {
+      #expect(CommandStatus.help.contains(" \(status.rawValue)  \(status.meaning)"))
     }
   }
 
@@ -22,8 +22,8 @@ struct ExitStatusTests {
       (.server, .failed), (.writeErrors, .failed), (.writeConcern, .failed), (.timedOut, .failed),
       (.leaseLost, .locked), (.locked, .locked), (.invalidURI, .usage), (.client, .failed),
       (.malformedReply, .failed), (.cancelled, .stopped),
-    ] as [(MongoError.Kind, ExitStatus)])
-  func mongoErrors(kind: MongoError.Kind, status: ExitStatus) {
+    ] as [(MongoError.Kind, CommandStatus)])
+  func mongoErrors(kind: MongoError.Kind, status: CommandStatus) {
     let report = ErrorReport(MongoError(kind, "it broke", hint: "mend it"))
     #expect(report.status == status)
     #expect(report.message == "it broke")
@@ -36,8 +36,8 @@ struct ExitStatusTests {
     arguments: [
       (.interrupted(2), .interrupted), (.interrupted(15), .stopped), (.interrupted(1), .stopped),
       (.stopped, .stopped), (.leaseLost, .locked),
-    ] as [(Cancellation.Reason, ExitStatus)])
-  func stopped(reason: Cancellation.Reason, status: ExitStatus) {
+    ] as [(Cancellation.Reason, CommandStatus)])
+  func stopped(reason: Cancellation.Reason, status: CommandStatus) {
     let report = ErrorReport(MongoError(.cancelled, "stopped"), stopped: reason)
     #expect(report.status == status)
   }

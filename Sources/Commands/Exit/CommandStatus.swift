@@ -1,5 +1,5 @@
 /// What the process tells its caller: the one table of exit codes.
-enum ExitStatus: Int32, CaseIterable, Sendable {
+enum CommandStatus: Int32, CaseIterable, Sendable {
   case done = 0
   case failed = 1
   case pending = 2
