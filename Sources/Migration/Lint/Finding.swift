@@ -1,5 +1,5 @@
 /// Something in a migration that lint warns of.
-public struct Finding: Sendable, Hashable {
+public struct Finding: Sendable, Hashable, CustomStringConvertible {
   /// How bad it is.
   public enum Severity: String, Sendable, Hashable, Comparable, CaseIterable {
     case notice
@@ -19,7 +19,7 @@ public struct Finding: Sendable, Hashable {
   public let step: Int?
   /// True when the step is one of `down`.
   public let inDown: Bool
-  /// Where.
+  /// Where the step, or the file, begins.
   public let location: Location
   /// What, one sentence, lower case.
   public let message: String
@@ -27,12 +27,21 @@ public struct Finding: Sendable, Hashable {
   public let why: String
   /// The safer form as YAML.
   public let safer: String?
+
+  /// `file:line:column: warning ML004: message`.
+  public var description: String { "\(location): \(severity.rawValue) \(code): \(message)" }
 }
 
-/// What lint looks for, as pure functions of the migrations.
+/// Looks for dangerous things in migrations; pure, no server is asked.
 public enum Lint {
-  /// Everything that the rules find, by migration and step; `server` narrows rules that depend on it.
+  /// Everything that the rules find, migrations and steps in order.
+  ///
+  /// The migrations are taken as one run: indexes of earlier ones count for later ones. Rules that a
+  /// file allows (`lint: { allow: […] }`) are left out for it.
+  /// - Parameter server: narrows the rules that depend on the release.
   public static func lint(_ migrations: [Migration], server: Release? = nil) -> [Finding] {
-    []
+    var linter = Linter(server: server)
+    for migration in migrations.sorted(by: { $0.id < $1.id }) { linter.lint(migration) }
+    return linter.findings
   }
 }
