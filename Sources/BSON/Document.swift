@@ -47,10 +47,25 @@ public struct Document: Sendable, Hashable {
   public var isEmpty: Bool { bytes.count == 5 }
 
   /// The number of elements; walks the document.
-  public var count: Int { reduce(into: 0) { n, _ in n += 1 } }
+  public var count: Int {
+    var count = 0
+    forEachView { _ in count += 1 }
+    return count
+  }
 
   /// The names in order.
-  public var keys: [String] { map(\.key) }
+  public var keys: [String] {
+    var keys: [String] = []
+    forEachView { keys.append($0.key) }
+    return keys
+  }
+
+  private func forEachView(_ body: (ElementView) -> Void) {
+    withView { view in
+      var iterator = view.makeIterator()
+      while let element = try? iterator.next() { body(element) }
+    }
+  }
 
   /// The first value named `key`; setting replaces it in place or appends, nil removes it.
   public subscript(key: String) -> Value? {
@@ -72,6 +87,8 @@ public struct Document: Sendable, Hashable {
   }
 
   /// Adds an element at the end, whether or not the name is there already.
+  ///
+  /// BSON cannot say a zero byte in a name or a regular expression: they end before it.
   public mutating func append(_ key: String, _ value: Value) {
     bytes.removeLast()
     Encoder.append(key: key, value: value, to: &bytes)
@@ -101,12 +118,7 @@ public struct Document: Sendable, Hashable {
   /// The same document with the elements that `keep` accepts, byte for byte.
   public func filteringElements(_ keep: (ElementView) -> Bool) -> Document {
     var result = Document()
-    withView { view in
-      var iterator = view.makeIterator()
-      while let element = try? iterator.next() {
-        if keep(element) { result.append(raw: element) }
-      }
-    }
+    forEachView { if keep($0) { result.append(raw: $0) } }
     return result
   }
 
@@ -114,15 +126,12 @@ public struct Document: Sendable, Hashable {
     guard has(key) else { return append(key, value) }
     var result = Document()
     var done = false
-    withView { view in
-      var iterator = view.makeIterator()
-      while let element = try? iterator.next() {
-        if !done, element.isNamed(key) {
-          result.append(key, value)
-          done = true
-        } else {
-          result.append(raw: element)
-        }
+    forEachView { element in
+      if !done, element.isNamed(key) {
+        result.append(key, value)
+        done = true
+      } else {
+        result.append(raw: element)
       }
     }
     self = result
@@ -143,17 +152,26 @@ extension Document: Sequence {
     public let value: Value
   }
 
-  public func makeIterator() -> IndexingIterator<[Element]> {
-    var elements: [Element] = []
-    withView { view in
-      var iterator = view.makeIterator()
-      while let element = try? iterator.next() {
-        guard let value = try? element.value() else { continue }
-        elements.append(Element(key: element.key, value: value))
+  /// Decodes one element at a time.
+  public struct Iterator: IteratorProtocol {
+    private let document: Document
+    private var offset = ElementIterator.start
+
+    init(_ document: Document) { self.document = document }
+
+    public mutating func next() -> Element? {
+      document.withView { view in
+        var iterator = ElementIterator(view.bytes, from: offset)
+        guard let element = try? iterator.next(), let value = try? element.trustedValue() else {
+          return nil
+        }
+        offset = iterator.offset
+        return Element(key: element.key, value: value)
       }
     }
-    return elements.makeIterator()
   }
+
+  public func makeIterator() -> Iterator { Iterator(self) }
 }
 
 extension Document: ExpressibleByDictionaryLiteral {

@@ -56,9 +56,10 @@ public struct DocumentView {
 
   /// Checks every element, nested ones included.
   ///
-  /// - Parameter strict: also UTF-8 of names and strings, values of booleans, array keys; what
-  ///   libbson and the server let pass is otherwise let pass.
-  /// - Throws: ``BSONError`` with the offset in these bytes.
+  /// - Parameter strict: also UTF-8 of names and strings, booleans of 0 or 1 and the inner length of
+  ///   binary subtype 2, all of which the server lets pass. Names of array elements are not looked
+  ///   at: readers go by position.
+  /// - Throws: ``BSONError`` with the offset in the innermost document.
   public func validate(strict: Bool = false, depth: Int = 0) throws(BSONError) {
     guard depth <= Self.maximumDepth else {
       throw BSONError(.tooDeep, "nested deeper than \(Self.maximumDepth) levels")
@@ -73,9 +74,14 @@ public struct DocumentView {
 /// Walks the elements of a borrowed document.
 public struct ElementIterator {
   private let reader: RawReader
-  private var offset = 4
+  /// Where the first element of a document is, behind the length field.
+  static let start = 4
+  private(set) var offset: Int
 
-  init(_ bytes: UnsafeRawBufferPointer) { reader = RawReader(bytes: bytes) }
+  init(_ bytes: UnsafeRawBufferPointer, from offset: Int = start) {
+    reader = RawReader(bytes: bytes)
+    self.offset = offset
+  }
 
   /// The next element, or nil at the end.
   /// - Throws: ``BSONError`` when the bytes are not BSON.

@@ -61,6 +61,11 @@ public struct RegularExpression: Sendable, Hashable {
     self.pattern = pattern
     self.options = options
   }
+
+  // String's own equality would take different bytes of one canonical form for the same.
+  public static func == (a: Self, b: Self) -> Bool {
+    a.pattern.utf8.elementsEqual(b.pattern.utf8) && a.options.utf8.elementsEqual(b.options.utf8)
+  }
 }
 
 /// The deprecated reference type: a namespace and an id.
@@ -70,6 +75,10 @@ public struct DBPointer: Sendable, Hashable {
   public init(namespace: String, id: ObjectID) {
     self.namespace = namespace
     self.id = id
+  }
+
+  public static func == (a: Self, b: Self) -> Bool {
+    a.namespace.utf8.elementsEqual(b.namespace.utf8) && a.id == b.id
   }
 }
 

@@ -64,7 +64,8 @@ public enum Value: Sendable, Hashable {
     case (.date(let x), .date(let y)): x == y
     case (.regex(let x), .regex(let y)): x == y
     case (.dbPointer(let x), .dbPointer(let y)): x == y
-    case (.javascriptWithScope(let x, let s), .javascriptWithScope(let y, let t)): x == y && s == t
+    case (.javascriptWithScope(let x, let s), .javascriptWithScope(let y, let t)):
+      x.utf8.elementsEqual(y.utf8) && s == t
     case (.int32(let x), .int32(let y)): x == y
     case (.timestamp(let x), .timestamp(let y)): x == y
     case (.int64(let x), .int64(let y)): x == y
