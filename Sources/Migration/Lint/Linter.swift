@@ -28,7 +28,10 @@ struct Linter {
     let state = (indexes, existing)
     switch migration.down {
     case .derived: derived(migration)
-    case .irreversible: report(.irreversible, "`down: irreversible`")
+    case .irreversible:
+      report(
+        .irreversible, "`down: irreversible`",
+        safer: "# leave `down:` out where every step has an inverse")
     case .steps(let steps):
       self.steps(steps, down: true)
       step = nil

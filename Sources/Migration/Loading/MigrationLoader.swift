@@ -128,7 +128,7 @@ struct Folder {
 
   private mutating func take(_ migration: Migration?, _ found: [MigrationError]) {
     if let migration { migrations.append(migration) }
-    found.forEach { fail($0) }
+    for error in found { fail(error) }
   }
 
   /// Sorts, and looks at the numbers of all files, broken ones included.

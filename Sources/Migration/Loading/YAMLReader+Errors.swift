@@ -26,13 +26,18 @@ extension YAMLReader {
   private static func syntax(
     _ problem: String, _ mark: Mark, text: String, file: String
   ) -> MigrationError {
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    let line = lines.indices.contains(mark.line - 1) ? lines[mark.line - 1] : ""
-    let before = line.unicodeScalars.prefix(mark.column)
+    let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+    var (number, column) = (mark.line, mark.column)
+    if number > lines.count, let last = lines.last {
+      // The parser takes the end of the text for one more line.
+      (number, column) = (lines.count, last.count + 1)
+    }
+    let line = lines.indices.contains(number - 1) ? Array(lines[number - 1]) : []
+    let before = line.prefix(column)
     if before.contains("\t"), before.allSatisfy({ $0 == " " || $0 == "\t" || $0 == "-" }) {
       return MigrationError(
-        .syntax, "a tab in the indentation: expected spaces", file: file, line: mark.line,
-        column: mark.column)
+        .syntax, "a tab in the indentation: expected spaces", file: file, line: number,
+        column: column)
     }
     var hint: String?
     if problem.contains("cannot start any token") {
@@ -47,7 +52,7 @@ extension YAMLReader {
       hint = "a { or [ is not closed, or a comma is missing"
     }
     return MigrationError(
-      .syntax, "not valid YAML: \(problem)", file: file, line: mark.line, column: mark.column,
+      .syntax, "not valid YAML: \(problem)", file: file, line: number, column: column,
       hint: hint)
   }
 
