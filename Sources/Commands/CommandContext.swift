@@ -37,9 +37,8 @@ struct CommandContext: Sendable {
     if let password = settings.password { return password.value }
     guard person.isPresent else { return nil }
     console.ask("password: ")
-    let answer = try person.readLine(secret: true, cancellation: cancellation)
-    console.ask("\n")
-    return answer
+    defer { console.endQuestion() }
+    return try person.readLine(secret: true, cancellation: cancellation)
   }
 
   /// Asks before something is destroyed. In production the database's name has to be typed.
@@ -55,8 +54,8 @@ struct CommandContext: Sendable {
     let name = settings.database?.value
     let expected = settings.environment.value == .production ? name : nil
     if let expected {
-      console.ask(
-        "\(question, .bold)\nThis is production. Type the database's name (\(expected)): ")
+      console.warn("\(question, .bold) This is production.")
+      console.ask("type the database's name, \(expected), to go on: ")
     } else {
       console.ask("\(question, .bold) [y/N] ")
     }

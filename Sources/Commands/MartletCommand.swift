@@ -6,7 +6,7 @@ struct MartletCommand: ParsableCommand {
     commandName: "martlet",
     abstract: "Migrations, backups and validation for MongoDB, for maintenance windows.",
     version: Version.text,
-    subcommands: [InitCommand.self, MigrateGroup.self])
+    subcommands: [InitCommand.self, DoctorCommand.self, MigrateGroup.self, DevGroup.self])
 }
 
 enum Version {

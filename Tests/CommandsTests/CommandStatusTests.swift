@@ -1,4 +1,5 @@
 import ArgumentParser
+import Migration
 import MongoDB
 import Testing
 
@@ -50,6 +51,25 @@ struct CommandStatusTests {
       }
       if let error { #expect(MartletCommand.exitCode(for: error).rawValue == 64) }
     }
+  }
+
+  @Test("a run stopped at a prompt says by what")
+  func stoppedAtPrompt() {
+    let error = CommandError(.interrupted, "interrupted")
+    #expect(ErrorReport(error, stopped: .interrupted(2)).status == .interrupted)
+    #expect(ErrorReport(error, stopped: .interrupted(15)).status == .stopped)
+  }
+
+  @Test("an error of the migrations says where, all of it, and has its code")
+  func migrationErrors() {
+    var error = MigrationError(
+      .syntax, "odd", file: "a.yaml", line: 2, column: 3, hint: "mend it")
+    error.others = [MigrationError(.gap, "gap")]
+    let report = ErrorReport(error)
+    #expect(report.message == "a.yaml:2:3: odd\ngap")
+    #expect(report.hint == "mend it" && report.status == .usage)
+    let edited = MigrationError(.init(rawValue: "edited"), "edited")
+    #expect(ErrorReport(edited).status == .historyConflict)
   }
 
   @Test("an error that nobody knows is a failure")

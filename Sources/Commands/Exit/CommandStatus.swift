@@ -27,7 +27,7 @@ enum CommandStatus: Int32, CaseIterable, Sendable {
     case .locked: "locked by another run"
     case .accessDenied: "authentication or privilege"
     case .backupDamaged: "backup damaged or incomplete"
-    case .usage: "usage or configuration"
+    case .usage: "usage: command line, configuration or migration file"
     case .stopped: "stopped on purpose, run again to go on"
     case .interrupted: "interrupted"
     }

@@ -1,4 +1,5 @@
 import BSON
+import Migration
 import MongoDB
 
 /// An error as people and programs are told about it: the one map from errors to words and exit codes.
@@ -19,8 +20,11 @@ struct ErrorReport: Sendable, Hashable {
   /// Describes any error. `reason` is why the run was told to stop, if it was.
   init(_ error: any Error, stopped reason: Cancellation.Reason? = nil) {
     switch error {
-    case let error as CommandError: self.init(command: error)
+    case let error as CommandError:
+      self.init(command: error)
+      if error.code == .interrupted, let reason { status = CommandStatus(stopped: reason) }
     case let error as MongoError: self.init(mongo: error, stopped: reason)
+    case let error as MigrationError: self.init(migration: error)
     case let error as BSONError:
       self.init(code: "malformedBSON", message: error.description, status: .failed)
     default:

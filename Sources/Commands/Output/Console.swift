@@ -106,6 +106,9 @@ final class Console: Sendable {
     }
   }
 
+  /// Ends the line of a question whose answer was not shown.
+  func endQuestion() { _ = sink(.error, "\n") }
+
   /// One line on standard output as it is.
   func out(_ line: String) { write(line, to: .out) }
 
