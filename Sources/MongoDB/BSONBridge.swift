@@ -66,6 +66,15 @@ extension Document {
     }
   }
 
+  /// Lends the bytes.
+  func withRawBytes<R>(
+    _ body: (UnsafeRawBufferPointer) throws(MongoError) -> R
+  ) throws(MongoError) -> R {
+    try bytes.withUnsafeBufferPointer { buffer throws(MongoError) in
+      try body(UnsafeRawBufferPointer(buffer))
+    }
+  }
+
   /// The first element's name, without decoding the rest.
   var commandName: String {
     withView { view in

@@ -12,17 +12,33 @@ public final class Cancellation: Sendable {
     case stopped
   }
 
-  private let state = Mutex<Reason?>(nil)
+  private struct State {
+    var reason: Reason?
+    var leaseEnd: ContinuousClock.Instant?
+  }
+
+  private let state = Mutex(State())
 
   public init() {}
 
   /// Asks the work to stop; the first reason stays.
   public func cancel(_ reason: Reason) {
-    state.withLock { if $0 == nil { $0 = reason } }
+    state.withLock { if $0.reason == nil { $0.reason = reason } }
   }
 
   /// The first reason given, or nil.
-  public var reason: Reason? { state.withLock { $0 } }
+  public var reason: Reason? {
+    state.withLock { state in
+      // The heartbeat may itself hang in a command: the end of the lease needs no thread to notice.
+      if state.reason == nil, let end = state.leaseEnd, ContinuousClock.now >= end {
+        state.reason = .leaseLost
+      }
+      return state.reason
+    }
+  }
+
+  /// True once somebody has cancelled.
+  public var isCancelled: Bool { reason != nil }
 
   /// Returns while nobody has cancelled.
   /// - Throws: ``MongoError`` of kind `cancelled` or `leaseLost`.
@@ -37,4 +53,6 @@ public final class Cancellation: Sendable {
       throw MongoError(.cancelled, "stopped on request")
     }
   }
+
+  func setLeaseEnd(_ end: ContinuousClock.Instant?) { state.withLock { $0.leaseEnd = end } }
 }

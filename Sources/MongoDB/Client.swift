@@ -24,7 +24,9 @@ public final class Client {
     _ command: Document, on database: String, session: Session? = nil,
     options: CommandOptions = .init()
   ) throws(MongoError) -> Document {
-    try execute(command, on: database, session: session, options: options).document()
+    try repeating(command, session) { () throws(MongoError) in
+      try execute(command, on: database, session: session, options: options).document()
+    }
   }
 
   /// Runs a command whose reply has a `cursor`, and reads on from there.
@@ -36,9 +38,12 @@ public final class Client {
     options: CommandOptions = .init()
   ) throws(MongoError) -> Cursor {
     let session: Session = if let session { session } else { try startSession() }
-    let server = session.isInTransaction ? 0 : try selectServer(options.readPreference)
-    let reply = try execute(
-      command, on: database, session: session, options: options, server: server)
+    let (server, reply) = try repeating(command, session) { () throws(MongoError) in
+      let server = session.isInTransaction ? 0 : try selectServer(options.readPreference)
+      let reply = try execute(
+        command, on: database, session: session, options: options, server: server)
+      return (server, reply)
+    }
     return try Cursor(
       client: self, session: session, server: server, reply: reply,
       context: context(command, database), batchSize: Cursor.batchSize(of: command))

@@ -38,6 +38,10 @@ public struct ConnectionSettings: Sendable {
     self.connectTimeout = connectTimeout
     database = parsed.database
     hosts = parsed.hosts
+    // libmongoc ends the user information at the first "@"; a host never has one.
+    guard !hosts.contains(where: { $0.contains("@") }) else {
+      throw URIHandle.refusal(URIRedaction.complaint(about: uri))
+    }
     replicaSetName = parsed.replicaSetName
   }
 
@@ -59,6 +63,15 @@ public struct ConnectionSettings: Sendable {
   }
 }
 
+// Printing or dumping the settings, for example in a failed test, must not show the password.
+extension ConnectionSettings: CustomStringConvertible, CustomDebugStringConvertible,
+  CustomReflectable
+{
+  public var description: String { redactedURI }
+  public var debugDescription: String { redactedURI }
+  public var customMirror: Mirror { Mirror(self, children: ["uri": redactedURI]) }
+}
+
 /// Owns a parsed connection string.
 struct URIHandle: ~Copyable {
   let pointer: OpaquePointer
@@ -66,12 +79,16 @@ struct URIHandle: ~Copyable {
   init(_ text: String) throws(MongoError) {
     var error = bson_error_t()
     guard let made = mongoc_uri_new_with_error(text, &error) else {
-      throw MongoError(
-        .invalidURI, URIRedaction.complaint(about: text),
-        hint: "mongodb://[user:password@]host[:port][,host…]/[database][?option=value&…]; "
-          + "characters such as @ : / in user and password are written %40 %3A %2F")
+      throw Self.refusal(URIRedaction.complaint(about: text))
     }
     pointer = made
+  }
+
+  static func refusal(_ message: String) -> MongoError {
+    MongoError(
+      .invalidURI, message,
+      hint: "mongodb://[user:password@]host[:port][,host…]/[database][?option=value&…]; "
+        + "characters such as @ : / in user and password are written %40 %3A %2F")
   }
 
   deinit { mongoc_uri_destroy(pointer) }

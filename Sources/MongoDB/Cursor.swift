@@ -119,16 +119,19 @@ public struct RawBatch {
   /// The array's elements: type byte, index as text, NUL, document; one after the other.
   let bytes: UnsafeRawBufferPointer
 
+  /// Steps through the documents' bytes: `while let document = try documents.next()`.
+  public func makeIterator() -> RawDocumentIterator { RawDocumentIterator(bytes: bytes) }
+
   /// Calls `body` with each document's bytes, in order.
   /// - Throws: ``MongoError`` of kind `malformedReply`, or what `body` throws.
   public func forEach(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-    var walker = ArrayWalker(bytes: bytes)
+    var walker = RawDocumentIterator(bytes: bytes)
     while let document = try walker.next() { try body(document) }
   }
 
   /// The number of documents; walks the batch.
   public var count: Int {
-    var walker = ArrayWalker(bytes: bytes)
+    var walker = RawDocumentIterator(bytes: bytes)
     var count = 0
     while (try? walker.next()) != nil { count += 1 }
     return count
@@ -139,7 +142,7 @@ public struct RawBatch {
 }
 
 /// Steps through an array of documents, looking at lengths only.
-struct ArrayWalker {
+public struct RawDocumentIterator {
   let bytes: UnsafeRawBufferPointer
   private(set) var offset = 0
 
@@ -147,7 +150,9 @@ struct ArrayWalker {
 
   var isAtEnd: Bool { offset >= bytes.count }
 
-  mutating func next() throws(MongoError) -> UnsafeRawBufferPointer? {
+  /// The next document's bytes, or nil at the end.
+  /// - Throws: ``MongoError`` of kind `malformedReply`.
+  public mutating func next() throws(MongoError) -> UnsafeRawBufferPointer? {
     guard offset < bytes.count else { return nil }
     guard bytes[offset] == BSONType.document.rawValue else { throw Self.malformed }
     var start = offset + 1
@@ -174,11 +179,12 @@ struct ArrayWalker {
 /// A reply that a cursor keeps, and how far it has been read.
 private struct Batch {
   let reply: Reply
-  private var walker: ArrayWalker
+  private var walker: RawDocumentIterator
 
   init(_ reply: Reply, array: UnsafeRawBufferPointer) {
     self.reply = reply
-    walker = ArrayWalker(bytes: UnsafeRawBufferPointer(rebasing: array[4..<array.count - 1]))
+    walker = RawDocumentIterator(
+      bytes: UnsafeRawBufferPointer(rebasing: array[4..<array.count - 1]))
   }
 
   var isEmpty: Bool { walker.isAtEnd }

@@ -1,13 +1,19 @@
 public import BSON
 
 extension Database {
-  /// Inserts documents with one command; no more than 16 MB and 100,000 of them.
+  /// Inserts documents, sent as in ``InsertBatch``. Returns `{n: <inserted>}`.
   /// - Throws: ``MongoError``, kind `writeErrors` with the count done in `reply`.
   public func insert(
     _ collection: String, _ documents: [Document], ordered: Bool = true, session: Session? = nil,
     options: CommandOptions = .majority
   ) throws(MongoError) -> Document {
-    try write("insert", "documents", documents, collection, ordered, session, options)
+    var batch = try InsertBatch(
+      client: client, database: name, collection: collection, ordered: ordered, session: session,
+      writeConcern: options.writeConcern)
+    for document in documents {
+      try document.withRawBytes { bytes throws(MongoError) in try batch.add(bytes) }
+    }
+    return try batch.execute()
   }
 
   /// Runs update statements (`q`, `u`, `multi`, …).

@@ -120,7 +120,7 @@ extension MongoError {
     switch domain {
     case MONGOC_ERROR_SERVER.rawValue, MONGOC_ERROR_WRITE_CONCERN.rawValue: serverDomain
     case MONGOC_ERROR_SERVER_SELECTION.rawValue: "server selection"
-    case MONGOC_ERROR_STREAM.rawValue: "network"
+    case MONGOC_ERROR_STREAM.rawValue: networkDomain
     case MONGOC_ERROR_SASL.rawValue, MONGOC_ERROR_SCRAM.rawValue: "authentication"
     case MONGOC_ERROR_PROTOCOL.rawValue: "protocol"
     case MONGOC_ERROR_TRANSACTION.rawValue: "transaction"

@@ -101,6 +101,7 @@ public struct MongoError: Error, Sendable, CustomStringConvertible {
   }
 
   static let serverDomain = "server"
+  static let networkDomain = "network"
 
   /// True when the server, or libmongoc, put this label on the error.
   public func hasLabel(_ label: String) -> Bool { labels.contains(label) }

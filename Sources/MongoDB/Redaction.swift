@@ -26,9 +26,14 @@ enum Redaction {
     guard error.domain == MONGOC_ERROR_SERVER_SELECTION.rawValue else {
       return "the connection to \(servers) broke: \(text)"
     }
-    // libmongoc puts what each server answered in brackets.
-    let reasons = text.split(separator: "[").dropFirst().compactMap {
-      $0.split(separator: "]").first
+    // libmongoc puts what each server answered in brackets, and says little about refused connections.
+    var reasons = text.split(separator: "[").dropFirst().compactMap {
+      $0.split(separator: "]").first.map(String.init)
+    }
+    for host in hosts {
+      guard let complaint = Reachability.complaint(about: host) else { continue }
+      reasons.removeAll { $0.contains("connect") && $0.contains(host) }
+      reasons.append("\(host): \(complaint)")
     }
     let reason = reasons.isEmpty ? text : reasons.joined(separator: "; ")
     return "no server can be used at \(servers) (server selection timed out): \(reason)"

@@ -31,7 +31,8 @@ import Testing
         var sizes: [Int] = []
         let first = try cursor.next()
         while let count = try cursor.nextBatch({ batch in
-          try batch.forEach { raw.append([UInt8]($0)) }
+          var documents = batch.makeIterator()
+          while let document = try documents.next() { raw.append([UInt8](document)) }
           return batch.count
         }) { sizes.append(count) }
         #expect(first == documents[0])
