@@ -15,10 +15,12 @@ extension Client {
   ///
   /// `body` runs again when the server says that the whole transaction may be tried again, and the
   /// commit when its result is unknown, until `timeLimit` is over. So `body` must not keep anything
-  /// of an earlier run. After `writeErrors` the transaction is over, whatever `body` does.
+  /// of an earlier run. A transaction that creates collections or indexes has to read `.local`: the
+  /// server refuses them in any other (72). After `writeErrors` the transaction is over, whatever `body` does.
   /// - Throws: what `body` throws, or ``MongoError``.
   public func withTransaction<R>(
     timeLimit: Duration = .seconds(120), cancellation: Cancellation? = nil,
+    readConcern: TransactionReadConcern = .snapshot,
     _ body: (Session) throws -> R
   ) throws -> R {
     let session = try startSession()
@@ -26,7 +28,7 @@ extension Client {
     var pause = Pause()
     while true {
       try cancellation?.check()
-      try session.start()
+      try session.start(readConcern)
       do {
         let result = try body(session)
         try commit(session, deadline: deadline)

@@ -30,10 +30,10 @@ public final class Session {
     if isInTransaction, !error.writeErrors.isEmpty, doom == nil { doom = error }
   }
 
-  /// Starts a transaction that reads a snapshot and commits with a majority.
-  func start() throws(MongoError) {
+  /// Starts a transaction that commits with a majority.
+  func start(_ readConcern: TransactionReadConcern) throws(MongoError) {
     doom = nil
-    let options = TransactionOptions()
+    let options = TransactionOptions(readConcern)
     var error = bson_error_t()
     guard mongoc_client_session_start_transaction(handle.pointer, options.pointer, &error) else {
       throw failure(error, nil, "startTransaction")
@@ -89,10 +89,12 @@ private struct SessionHandle: ~Copyable {
 private struct TransactionOptions: ~Copyable {
   let pointer: OpaquePointer = mongoc_transaction_opts_new()
 
-  init() {
+  init(_ readConcern: TransactionReadConcern) {
     let read = mongoc_read_concern_new()
     defer { mongoc_read_concern_destroy(read) }
-    _ = mongoc_read_concern_set_level(read, MONGOC_READ_CONCERN_LEVEL_SNAPSHOT)
+    let level =
+      readConcern == .local ? MONGOC_READ_CONCERN_LEVEL_LOCAL : MONGOC_READ_CONCERN_LEVEL_SNAPSHOT
+    _ = mongoc_read_concern_set_level(read, level)
     mongoc_transaction_opts_set_read_concern(pointer, read)
     let write = mongoc_write_concern_new()
     defer { mongoc_write_concern_destroy(write) }
@@ -101,4 +103,12 @@ private struct TransactionOptions: ~Copyable {
   }
 
   deinit { mongoc_transaction_opts_destroy(pointer) }
+}
+
+/// What a transaction may read.
+public enum TransactionReadConcern: Sendable, Hashable {
+  /// One point in time that the majority has.
+  case snapshot
+  /// What the primary has; the only level with which collections and indexes can be created.
+  case local
 }

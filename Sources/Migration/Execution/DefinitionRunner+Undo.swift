@@ -1,0 +1,76 @@
+import BSON
+import MongoDB
+
+extension DefinitionRunner {
+  /// Takes a step back as its journal says; running it again after it died leads to the same end.
+  /// - Returns: the name of a collection that was kept instead of dropped.
+  func undo(_ undo: Document, step: Int) throws -> String? {
+    let collection = undo["collection"]?.stringValue ?? ""
+    switch undo["kind"]?.stringValue {
+    case "drop": return try dropOrKeep(collection, step: step)
+    case "dropIndexes": try dropBuilt(collection, undo)
+    case "createIndexes": try buildAgain(collection, undo)
+    case "commands":
+      for case .document(let command) in undo["commands"]?.arrayValue ?? [] {
+        _ = try database.run(command, options: .majority)
+      }
+    case "rebuildIndex": try rebuild(collection, undo)
+    case "rename": try renameBack(undo)
+    case "unkeep": try KeptCollections(database, names: names).bringBack(undo)
+    default: break
+    }
+    return nil
+  }
+
+  /// A collection that has gained documents is kept: a derived `down` destroys no data.
+  private func dropOrKeep(_ collection: String, step: Int) throws -> String? {
+    let kept = KeptCollections(database, names: names)
+    guard let intent = try kept.intent(for: collection, token: "\(seed)/down/\(step)") else {
+      return nil
+    }
+    let keeps = try kept.keep(
+      intent, migration: migration, reason: "down of create", release: release)
+    return keeps ? intent["kept"]?.stringValue : nil
+  }
+
+  private func dropBuilt(_ collection: String, _ undo: Document) throws {
+    let names = (undo["indexes"]?.arrayValue ?? []).compactMap(\.stringValue)
+    let there = Set(try database.listIndexes(collection).map(\.name))
+    for name in names where there.contains(name) {
+      _ = try database.run(
+        ["dropIndexes": .string(collection), "index": .string(name)], options: .majority)
+    }
+  }
+
+  private func buildAgain(_ collection: String, _ undo: Document) throws {
+    let specs = undo["indexes"]?.arrayValue ?? []
+    guard !specs.isEmpty else { return }
+    _ = try watch.build(
+      ["createIndexes": .string(collection), "indexes": .array(specs)], on: database,
+      collection: collection)
+  }
+
+  /// For changes that collMod cannot take back: the index is dropped and built as it was.
+  private func rebuild(_ collection: String, _ undo: Document) throws {
+    guard let spec = undo["spec"]?.documentValue, let name = spec["name"]?.stringValue else {
+      return
+    }
+    let there = try database.listIndexes(collection)
+    if let now = there.first(where: { $0.name == name }) {
+      guard now.spec != spec else { return }
+      _ = try database.run(
+        ["dropIndexes": .string(collection), "index": .string(name)], options: .majority)
+    }
+    try buildAgain(collection, ["indexes": [.document(spec)]])
+  }
+
+  private func renameBack(_ undo: Document) throws {
+    let from = undo["from"]?.stringValue ?? ""
+    let to = undo["to"]?.stringValue ?? ""
+    let there = Set(try database.listCollections().map(\.name))
+    if !there.contains(from), there.contains(to) { try database.rename(to, to: from) }
+    if let target = undo["target"]?.documentValue {
+      try KeptCollections(database, names: names).bringBack(target)
+    }
+  }
+}

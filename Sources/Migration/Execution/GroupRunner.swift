@@ -1,0 +1,191 @@
+import BSON
+import Foundation
+import MongoDB
+
+/// Runs one group of steps: in a transaction together with its journal, or step by step.
+struct GroupRunner {
+  let executor: Executor
+  let planned: PlannedMigration
+  let release: Release
+
+  private var environment: RunEnvironment { executor.environment }
+
+  /// - Parameter finishing: when given, the last journal write makes the migration a success.
+  func run(_ group: StepGroup, _ journal: inout [JournalStep], finishing: DateTime?) throws {
+    if group.isTransaction {
+      try runTogether(group, &journal, finishing: finishing)
+    } else {
+      for position in group.steps {
+        try runAlone(planned.steps[position], &journal, finishing: finishing)
+      }
+    }
+  }
+
+  // MARK: - In one transaction
+
+  private func runTogether(
+    _ group: StepGroup, _ journal: inout [JournalStep], finishing: DateTime?
+  ) throws {
+    let steps = group.steps.map { planned.steps[$0] }
+    let before = journal
+    var after = journal
+    for step in steps { announce(step) }
+    let creating = try Set(
+      steps.filter { $0.kind == .insert || $0.kind == .update }.filter(createsCollection)
+        .map(\.index))
+    let defines = steps.contains { !$0.kind.isData }
+    try executor.client.withTransaction(
+      cancellation: environment.cancellation, readConcern: defines ? .local : .snapshot
+    ) { session in
+      after = before
+      // The server wants create, createIndexes, insert in this order, and so they stand.
+      for step in steps {
+        try run(step, in: session, &after[step.index], creating: creating.contains(step.index))
+      }
+      var set: Document = finishing == nil ? [:] : try executor.finished(since: finishing ?? .zero)
+      for step in steps {
+        set.append("steps.\(step.index)", .document(after[step.index].document))
+      }
+      try executor.ledger.change(
+        planned.name, fence: environment.fence, set: set,
+        unset: finishing == nil ? [] : ["error"], session: session)
+      CrashPoint.reached("transaction.before-commit")
+    }
+    journal = after
+    for step in steps { finish(step, journal[step.index]) }
+  }
+
+  private func run(
+    _ step: PlannedStep, in session: Session, _ line: inout JournalStep, creating: Bool
+  ) throws {
+    if case .none(let reason) = step.effect {
+      line.undo = UndoKind.nothing(reason)
+    } else if step.kind.isData {
+      let outcome = try data(step).run(step.command, in: session, client: executor.client)
+      line.undo = undoOfData(step, creating: creating)
+      line.result = outcome.document
+    } else {
+      line.undo =
+        step.kind == .create
+        ? UndoKind.drop(step.target ?? "")
+        : UndoKind.dropIndexes(
+          step.target ?? "",
+          (step.command["indexes"]?.arrayValue ?? []).compactMap {
+            $0.documentValue.map(IndexComparison.indexName)
+          })
+      line.result = try definitions(step).run(step, intent: line.undo ?? [:], session: session)
+    }
+    line.state = .done
+  }
+
+  // MARK: - Alone
+
+  private func runAlone(
+    _ step: PlannedStep, _ journal: inout [JournalStep], finishing: DateTime?
+  ) throws {
+    var line = journal[step.index]
+    announce(step)
+    if line.state != .done, try !isLeftOut(step) {
+      if line.state == .pending {
+        line.undo =
+          step.kind.isData
+          ? undoOfData(step, creating: try createsCollection(step))
+          : try definitions(step).intent(for: step)
+        line.state = .started
+        try write(step, line)
+        CrashPoint.reached("step.intent:\(step.index)")
+      }
+      if step.kind.isData {
+        line.result = try data(step).run(step.command).document
+      } else {
+        line.result = try definitions(step).run(step, intent: line.undo ?? [:])
+      }
+      CrashPoint.reached("step.before-journal:\(step.index)")
+    } else if line.state != .done {
+      line.undo = UndoKind.nothing("left out: its `unless` holds")
+    }
+    line.state = .done
+    try write(step, line, also: finishing.map { try executor.finished(since: $0) } ?? [:])
+    journal[step.index] = line
+    finish(step, line)
+    CrashPoint.reached("step.done:\(step.index)")
+  }
+
+  private func write(_ step: PlannedStep, _ line: JournalStep, also: Document = [:]) throws {
+    try executor.ledger.journal(
+      planned.name, fence: environment.fence, step: step.index, line, also: also)
+  }
+
+  private func isLeftOut(_ step: PlannedStep) throws -> Bool {
+    guard let unless = step.options.unless else { return false }
+    let database = executor.database
+    guard try !database.listCollections(filter: ["name": .string(unless.collection)]).isEmpty else {
+      return false
+    }
+    if let index = unless.index {
+      guard try database.listIndexes(unless.collection).contains(where: { $0.name == index }) else {
+        return false
+      }
+    }
+    if let filter = unless.filter {
+      return try database.findOne(unless.collection, filter: filter) != nil
+    }
+    return true
+  }
+
+  // MARK: - Parts
+
+  private func undoOfData(_ step: PlannedStep, creating: Bool) -> Document {
+    step.options.undo == .none && step.kind != .insert
+      ? UndoKind.none("`undo: none` in the file") : UndoKind.data(creating: creating)
+  }
+
+  /// An insert or upsert makes a collection that is not there; `down` then takes that away too.
+  private func createsCollection(_ step: PlannedStep) throws -> Bool {
+    guard step.kind != .delete, let target = step.target else { return false }
+    let isCreatedBefore = planned.steps.prefix { $0.index < step.index }.contains {
+      $0.target == target && ($0.kind == .create || $0.kind == .createIndexes)
+    }
+    return try !isCreatedBefore
+      && executor.database.listCollections(filter: ["name": .string(target)]).isEmpty
+  }
+
+  private func definitions(_ step: PlannedStep) -> DefinitionRunner {
+    DefinitionRunner(
+      client: executor.client, database: executor.database, names: environment.names,
+      migration: planned.name, release: release, seed: planned.seed,
+      watch: executor.watch(planned.name, step: step.index))
+  }
+
+  private func data(_ step: PlannedStep) -> DataStepRunner {
+    DataStepRunner(executor.dataContext(planned, step: step.index, options: step.options))
+  }
+
+  private func announce(_ step: PlannedStep) {
+    environment.observer(
+      .stepStarted(
+        migration: planned.name, step: step.index + 1, of: planned.steps.count, command: step.name,
+        target: step.target))
+  }
+
+  private func finish(_ step: PlannedStep, _ line: JournalStep) {
+    var note: String?
+    switch step.effect {
+    case .none(let reason): note = reason
+    case .alreadyDone: note = "done by the attempt before"
+    case .change:
+      note = line.result.map { result in
+        result.map {
+          "\($0.key) \($0.value.stringValue ?? $0.value.integerValue.map(String.init) ?? "")"
+        }
+        .joined(separator: ", ")
+      }
+    }
+    environment.observer(
+      .stepFinished(migration: planned.name, step: step.index + 1, note: note))
+  }
+}
+
+extension DateTime {
+  static let zero = DateTime(milliseconds: 0)
+}

@@ -1,0 +1,201 @@
+import BSON
+
+extension StepPlanner {
+  func describeCreate(
+    _ draft: inout Draft, _ before: CollectionState?, started: Bool,
+    _ conflicts: inout [MigrationError]
+  ) {
+    draft.inverse = "drop; renamed to a kept name instead if it has gained documents"
+    guard let before else {
+      draft.impact = ["a new \(draft.command.has("viewOn") ? "view" : "collection")"]
+      return
+    }
+    // The journal says that an earlier attempt began to create it.
+    if started { return }
+    if let difference = optionDifference(draft.command, before) {
+      conflicts.append(
+        conflict(
+          "\(step.target ?? "") exists with other options (\(difference)); the server would answer 48",
+          hint: "use collMod for what may be changed, or a new name"))
+    } else {
+      draft.effect = .none("exists with these options, \(before.count) documents")
+      draft.inverse = "nothing: it was there before"
+    }
+  }
+
+  private func optionDifference(_ command: Document, _ before: CollectionState) -> String? {
+    let ignored: Set<String> = ["create", "writeConcern", "comment", "idIndex"]
+    var differing: [String] = []
+    for element in command where !ignored.contains(element.key) {
+      let there = before.options[element.key]
+      if let asked = element.value.documentValue, let there = there?.documentValue,
+        element.key == "collation" || element.key == "timeseries" || element.key == "clusteredIndex"
+      {
+        // The server fills these in.
+        if !asked.allSatisfy({ IndexComparison.equal($0.value, there[$0.key]) }) {
+          differing.append(element.key)
+        }
+      } else if element.value.boolValue == false, there == nil {
+        continue
+      } else if element.key == "size", let asked = element.value.doubleValue,
+        let there = there?.doubleValue
+      {
+        if asked > there || there - asked >= 256 { differing.append("size") }
+      } else if !IndexComparison.equal(element.value, there) {
+        differing.append(element.key)
+      }
+    }
+    return differing.isEmpty ? nil : differing.joined(separator: ", ")
+  }
+
+  func describeIndexes(
+    _ draft: inout Draft, _ before: CollectionState?, _ conflicts: inout [MigrationError]
+  ) {
+    let existing = before?.indexes ?? []
+    let count = before?.count ?? 0
+    var missing = 0
+    var specs: [Value] = []
+    var seen = existing
+    for value in draft.command["indexes"]?.arrayValue ?? [] {
+      guard var spec = value.documentValue else { continue }
+      let name = IndexComparison.indexName(spec)
+      if !spec.has("name") { spec.append("name", .string(name)) }
+      specs.append(.document(spec))
+      switch IndexComparison.compare(spec, with: seen) {
+      case .missing:
+        missing += 1
+        seen.append(spec)
+        describeBuild(&draft, name: name, spec: spec, before, &conflicts)
+      case .identical: draft.impact.append("\(name): exists already")
+      case .conflict(let other, let reason):
+        conflicts.append(
+          conflict(
+            "\(reason); the server would answer 85 or 86",
+            hint: "drop \(other) in an earlier step, or write the index as it is"))
+      }
+    }
+    draft.command["indexes"] = .array(specs)
+    draft.inverse = "drops the indexes that this step builds"
+    if missing == 0, before != nil {
+      draft.effect = .none("all indexes exist")
+      draft.inverse = "nothing: they were there before"
+    } else if count > 0, !state.unreachableMembers.isEmpty,
+      state.release >= Release(major: 4, minor: 4), !draft.command.has("commitQuorum")
+    {
+      conflicts.append(
+        MigrationError(
+          .notReady,
+          "step \(step.index + 1) of \(migration.name): the build would wait for "
+            + "\(state.unreachableMembers.joined(separator: ", ")), which does not answer",
+          at: step.location,
+          hint: "start that member, or add `commitQuorum: majority` to the step"))
+    }
+  }
+
+  private func describeBuild(
+    _ draft: inout Draft, name: String, spec: Document, _ before: CollectionState?,
+    _ conflicts: inout [MigrationError]
+  ) {
+    let count = before?.count ?? 0
+    draft.impact.append(
+      count == 0
+        ? "\(name): built on an empty collection" : "\(name): built over \(count) documents")
+    if let duplicates = facts?.duplicates[name], duplicates.groups > 0 {
+      let samples = duplicates.samples.prefix(5).map {
+        ExtendedJSON.text($0, .relaxed)
+      }.joined(separator: ", ")
+      conflicts.append(
+        conflict(
+          "\(duplicates.groups)\(duplicates.groups >= 1000 ? " or more" : "") key values of \(name) "
+            + "occur more than once, for example in _id \(samples)",
+          hint: "mend those documents first; a unique index cannot be built over them"))
+    }
+    if let expiring = facts?.expiring[name], expiring.known != 0 {
+      draft.impact.append("\(name): TTL deletes \(expiring.text) documents at once")
+      draft.destroys = true
+    }
+  }
+
+  func describeDropIndexes(
+    _ draft: inout Draft, _ before: CollectionState?, _ conflicts: inout [MigrationError]
+  ) {
+    let names = DroppedIndexes.names(draft.command, existing: before?.indexes ?? [])
+    draft.inverse = "builds them again from their definitions"
+    draft.impact = ["drops \(names.isEmpty ? "nothing" : names.joined(separator: ", "))"]
+    if names.isEmpty {
+      conflicts.append(
+        conflict("no such index on \(step.target ?? ""); the server would answer 27"))
+    }
+  }
+
+  func describeCollMod(
+    _ draft: inout Draft, _ before: CollectionState?, _ conflicts: inout [MigrationError]
+  ) {
+    draft.inverse = "collMod with the options that were there before"
+    guard let before else {
+      conflicts.append(conflict("\(step.target ?? "") does not exist; the server would answer 26"))
+      return
+    }
+    if isAsAsked(draft.command, before) {
+      draft.effect = .none("the options are as asked")
+      draft.inverse = "nothing: they were so before"
+      return
+    }
+    draft.impact = [
+      "changes \(draft.command.keys.dropFirst().joined(separator: ", ")) of \(step.target ?? "")"
+    ]
+    if let failing = facts?.failingValidator, failing.known != 0 {
+      draft.impact.append("\(failing.text) existing documents would fail the validator")
+    }
+  }
+
+  private func isAsAsked(_ command: Document, _ before: CollectionState) -> Bool {
+    let known: Set<String> = [
+      "collMod", "validator", "validationLevel", "validationAction", "comment", "writeConcern",
+    ]
+    guard Set(command.keys).isSubset(of: known), command.count > 1 else { return false }
+    let defaults: [String: Value] = [
+      "validator": [:], "validationLevel": "strict", "validationAction": "error",
+    ]
+    return defaults.allSatisfy { key, fallback in
+      guard let asked = command[key] else { return true }
+      return IndexComparison.equal(asked, before.options[key] ?? fallback)
+    }
+  }
+
+  func describeRename(
+    _ draft: inout Draft, started: Bool, _ simulation: Simulation,
+    _ conflicts: inout [MigrationError]
+  ) {
+    let from = Names.collection(step.target ?? "", in: state.database)
+    let to = Names.collection(draft.command["to"]?.stringValue ?? "", in: state.database)
+    draft.inverse = "renames it back"
+    draft.impact = ["renames \(from) to \(to); open cursors and change streams on it end"]
+    if started { return }
+    if simulation.collections[from] == nil {
+      conflicts.append(conflict("\(from) does not exist; the server would answer 26"))
+    }
+    if let target = simulation.collections[to] {
+      if draft.command["dropTarget"]?.isTruthy ?? false {
+        draft.impact.append("\(to) is there with \(target.count) documents and is kept aside first")
+        draft.destroys = true
+      } else {
+        conflicts.append(conflict("\(to) exists; the server would answer 48"))
+      }
+    }
+  }
+
+  func describeDrop(_ draft: inout Draft, _ before: CollectionState?) {
+    guard let before else {
+      draft.effect = .none("does not exist")
+      draft.inverse = "nothing: it was not there"
+      return
+    }
+    draft.destroys = before.count > 0
+    draft.inverse =
+      before.type == "view" ? "creates the view again" : "brings the kept collection back"
+    draft.impact =
+      before.type == "view"
+      ? ["drops a view"] : ["\(before.count) documents are put aside under a kept name, TTL off"]
+  }
+}

@@ -1,0 +1,108 @@
+import BSON
+
+/// Plans one step: what it will do to the collections as they will be then.
+struct StepPlanner {
+  let migration: Migration
+  let step: Step
+  let state: ServerState
+  let facts: StepFacts?
+
+  func plan(
+    now: DateTime, seed: String, done: Bool, started: Bool, _ simulation: inout Simulation,
+    _ conflicts: inout [MigrationError]
+  ) -> PlannedStep {
+    let command = step.resolved(
+      now: now,
+      makeID: StepHash.ids(seed: seed, migration: migration.name, step: step.index, now: now))
+    let before = step.target.flatMap { simulation.collections[$0] }
+    var draft = Draft(command: command)
+    if done {
+      draft.effect = .alreadyDone
+    } else {
+      describe(&draft, before, started: started, simulation, &conflicts)
+    }
+    if draft.effect == .change {
+      simulation.apply(step, command: command, database: state.database)
+    }
+    return PlannedStep(
+      index: step.index, kind: StepKind(command: step.name), command: draft.command,
+      name: step.name, target: step.target, hash: step.hash, options: step.options,
+      effect: draft.effect, impact: draft.impact, inverse: draft.inverse,
+      destroys: draft.destroys, documents: draft.documents)
+  }
+
+  /// What is found out about the step, bit by bit.
+  struct Draft {
+    var command: Document
+    var effect = PlannedStep.Effect.change
+    var impact: [String] = []
+    var inverse = "none: this command has no inverse; write `down:` steps"
+    var destroys = false
+    var documents: Int64?
+  }
+
+  private func describe(
+    _ draft: inout Draft, _ before: CollectionState?, started: Bool, _ simulation: Simulation,
+    _ conflicts: inout [MigrationError]
+  ) {
+    switch StepKind(command: step.name) {
+    case .create: describeCreate(&draft, before, started: started, &conflicts)
+    case .createIndexes: describeIndexes(&draft, before, &conflicts)
+    case .dropIndexes: describeDropIndexes(&draft, before, &conflicts)
+    case .collMod: describeCollMod(&draft, before, &conflicts)
+    case .renameCollection: describeRename(&draft, started: started, simulation, &conflicts)
+    case .drop: describeDrop(&draft, before)
+    case .insert: describeInsert(&draft, before)
+    case .update: describeChange(&draft, before, verb: "changes")
+    case .delete:
+      describeChange(&draft, before, verb: "deletes")
+      draft.destroys = true
+    case .other:
+      draft.impact = ["runs as it is; when it dies half-way it is run again from its beginning"]
+    }
+  }
+
+  func conflict(_ message: String, hint: String? = nil) -> MigrationError {
+    MigrationError(
+      .conflict, "step \(step.index + 1) of \(migration.name): \(message)", at: step.location,
+      hint: hint)
+  }
+
+  // MARK: - Data
+
+  private func describeInsert(_ draft: inout Draft, _ before: CollectionState?) {
+    let count = draft.command["documents"]?.arrayValue?.count ?? 0
+    draft.documents = Int64(count)
+    draft.impact = ["inserts \(count) document\(count == 1 ? "" : "s")"]
+    if before == nil { draft.impact.append("\(step.target ?? "") does not exist and is created") }
+    draft.inverse = "deletes those that are unchanged since"
+  }
+
+  private func describeChange(_ draft: inout Draft, _ before: CollectionState?, verb: String) {
+    draft.inverse =
+      step.options.undo == .none
+      ? "none: `undo: none`" : "pre-images, restored where unchanged since"
+    draft.destroys = step.options.undo == .none
+    guard let before else {
+      let upserts = (draft.command["updates"]?.arrayValue ?? []).contains {
+        $0.documentValue?["upsert"]?.isTruthy ?? false
+      }
+      draft.documents = upserts ? nil : 0
+      draft.impact = ["\(step.target ?? "") does not exist: \(verb) nothing"]
+      return
+    }
+    if before.isPlanned {
+      draft.documents = before.count
+      draft.impact = ["\(verb) at most \(before.count) documents that this plan inserts"]
+    } else if let matched = facts?.matched {
+      if case .exact(let n) = matched { draft.documents = n }
+      draft.impact = ["\(verb) \(matched.text) of \(before.count) documents"]
+      if let n = matched.known, n > Grouping.documentLimit {
+        let chunks = (n + Grouping.documentLimit - 1) / Grouping.documentLimit
+        draft.impact.append("in about \(chunks) chunks, each with its pre-images and a checkpoint")
+      }
+    } else {
+      draft.impact = ["\(verb) documents; how many was not counted"]
+    }
+  }
+}
