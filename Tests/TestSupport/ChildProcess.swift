@@ -121,6 +121,18 @@ public final class ChildProcess: Sendable {
     posix_spawn_file_actions_adddup2(&actions, pipes[1].write, 1)
     posix_spawn_file_actions_adddup2(&actions, pipes[2].write, 2)
 
+    // A test run blocks signals, and a child inherits that: it could then not be interrupted.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    posix_spawnattr_setsigmask(&attributes, &signals)
+    sigfillset(&signals)
+    posix_spawnattr_setsigdefault(&attributes, &signals)
+    posix_spawnattr_setflags(
+      &attributes, Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
+
     // env(1) changes the folder and becomes the program: same process id.
     let change = directory.map { ["/usr/bin/env", "-C", $0] } ?? []
     let command = change + [executable] + arguments
@@ -128,7 +140,7 @@ public final class ChildProcess: Sendable {
     var envp = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
     defer { for text in argv + envp { free(text) } }
     var child: pid_t = 0
-    let failure = posix_spawn(&child, command[0], &actions, nil, &argv, &envp)
+    let failure = posix_spawn(&child, command[0], &actions, &attributes, &argv, &envp)
     for end in [pipes[0].read, pipes[1].write, pipes[2].write] { close(end) }
     guard failure == 0 else {
       for end in [pipes[0].write, pipes[1].read, pipes[2].read] { close(end) }
