@@ -26,17 +26,17 @@ struct DataFixture {
   }
 
   func runner(
-    stoppingAfter chunks: Int? = nil, cancellation: Cancellation = Cancellation()
+    stoppingAfter chunks: Int? = nil, cancellation: Cancellation = Cancellation(),
+    crashPoint: @escaping @Sendable (String) throws -> Void = { _ in }
   ) -> DataStepRunner {
     let counter = Counter()
     return DataStepRunner(
       DataContext(
         pool: server.pool, database: server.databaseName, undoCollection: Self.undoCollection,
         step: step, fence: fence, transactions: transactions, cancellation: cancellation,
-        chunk: chunk, keeps: keeps
-      ) { _ in
-        if counter.next() == chunks { cancellation.cancel(.stopped) }
-      })
+        chunk: chunk, keeps: keeps,
+        progress: { _ in if counter.next() == chunks { cancellation.cancel(.stopped) } },
+        crashPoint: crashPoint))
   }
 
   @discardableResult
@@ -48,6 +48,20 @@ struct DataFixture {
       try runner(stoppingAfter: chunks).run(command)
     }
     #expect(error?.kind == .cancelled)
+  }
+
+  /// A run that ends at its nth crash point.
+  struct Crash: Error {}
+
+  /// Does `body` with a runner that dies at the nth crash point; false when there are fewer.
+  func crashing(at number: Int, _ body: (DataStepRunner) throws -> Void) throws -> Bool {
+    let counter = Counter()
+    do {
+      try body(runner(crashPoint: { _ in if counter.next() == number { throw Crash() } }))
+      return false
+    } catch is Crash {
+      return true
+    }
   }
 
   func undo() throws -> UndoOutcome { try runner().undo() }
@@ -62,6 +76,15 @@ struct DataFixture {
 
   func insert(count: Int) throws {
     try insert((0..<count).map { ["_id": .integer($0), "n": .integer($0), "s": "x"] })
+  }
+
+  /// Removes the documents and everything kept for the way back.
+  func clear() throws {
+    try withDatabase { database in
+      for name in ["c", Self.undoCollection] {
+        _ = try database.delete(name, [["q": [:], "limit": 0]])
+      }
+    }
   }
 
   /// All documents in the order of the `_id`s.

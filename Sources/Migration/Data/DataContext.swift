@@ -30,6 +30,8 @@ struct DataContext: Sendable {
   /// Milliseconds to wait after each chunk.
   let pause: Int
   let progress: @Sendable (DataProgress) -> Void
+  /// Called at each named crash point; what it throws ends the run there.
+  let crashPoint: @Sendable (String) throws -> Void
 
   static let defaultChunk = 1000
   static let maximumChunk = 2000
@@ -38,7 +40,8 @@ struct DataContext: Sendable {
     pool: ClientPool, database: String, undoCollection: String, step: Int, fence: Int64,
     transactions: Bool, cancellation: Cancellation, chunk: Int = Self.defaultChunk,
     keeps: Keeps = .touchedFields, pause: Int = 0,
-    progress: @escaping @Sendable (DataProgress) -> Void = { _ in }
+    progress: @escaping @Sendable (DataProgress) -> Void = { _ in },
+    crashPoint: @escaping @Sendable (String) throws -> Void = { CrashPoint.reached($0) }
   ) {
     self.pool = pool
     self.database = database
@@ -51,7 +54,11 @@ struct DataContext: Sendable {
     self.keeps = keeps
     self.pause = pause
     self.progress = progress
+    self.crashPoint = crashPoint
   }
+
+  /// A crash point that is passed once a chunk.
+  func reached(_ name: String, _ ordinal: Int) throws { try crashPoint("\(name):\(ordinal)") }
 }
 
 /// How far a data step is.

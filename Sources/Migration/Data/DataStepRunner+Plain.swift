@@ -18,7 +18,7 @@ extension DataStepRunner {
         next = try worker.complete(record, command, next, resumed: true)
       } else if let record = try worker.intend(command, &next) {
         try worker.write(record)
-        CrashPoint.reached("data.intent-written", next.commits)
+        try context.reached("data.intent-written", next.commits)
         next = try worker.complete(record, command, next, resumed: false)
       }
     }
@@ -69,16 +69,16 @@ extension StepWorker {
     case (.delete(let statements), .delete):
       try applyDelete(statements[record.statement], command, &record, &next, resumed: resumed)
     case (.insert(let documents), .insert):
-      try applyInsert(documents, command, &record, &next, from: state.position, resumed: resumed)
+      try applyInsert(documents, command, &record, &next, resumed: resumed)
     default:
       throw fail(.malformedUndo, "an unfinished record in \(context.undoCollection) does not fit")
     }
     record.entries.removeAll { $0.unchanged }
     record.state = .done
     record.next = next
-    CrashPoint.reached("data.applied", next.commits)
+    try context.reached("data.applied", next.commits)
     try write(record)
-    CrashPoint.reached("data.recorded", next.commits)
+    try context.reached("data.recorded", next.commits)
     return next
   }
 
@@ -185,7 +185,7 @@ extension StepWorker {
 
   private func applyInsert(
     _ documents: [Document], _ command: DataCommand, _ record: inout UndoRecord,
-    _ next: inout StepState, from position: Int, resumed: Bool
+    _ next: inout StepState, resumed: Bool
   ) throws {
     var ours: Set<RawValue> = []
     let claimed = Dictionary(
@@ -196,7 +196,7 @@ extension StepWorker {
         if let expected = claimed[id], expected.isEmpty || expected == hash { ours.insert(id) }
       }
     }
-    let missing = documents[position...].prefix(record.entries.count).filter { document in
+    let missing = documents.prefix(next.position).suffix(record.entries.count).filter { document in
       RawValue(document, "_id").map { claimed[$0] != nil && !ours.contains($0) } ?? false
     }
     if !missing.isEmpty { _ = try run(Self.command("insert", "documents", missing, command)) }

@@ -24,7 +24,7 @@ extension DataStepRunner {
         while state.phase == .undoing {
           try context.cancellation.check()
           state = try undoChunk(state, client, &place)
-          CrashPoint.reached("data.undo.committed", state.commits)
+          try context.reached("data.undo.committed", state.commits)
           context.progress(
             DataProgress(done: state.undo.restored + state.undo.skipped, total: nil))
         }
@@ -69,7 +69,7 @@ extension DataStepRunner {
     count(result, &next)
     try worker.close(record, result)
     try worker.store(next)
-    CrashPoint.reached("data.undo.before-commit", next.commits)
+    try context.reached("data.undo.before-commit", next.commits)
     return next
   }
 
@@ -84,7 +84,7 @@ extension DataStepRunner {
       try worker.write(marked)
     }
     let result = try worker.takeBack(record, &way)
-    CrashPoint.reached("data.undo.before-commit", state.commits + 1)
+    try context.reached("data.undo.before-commit", state.commits + 1)
     var next = state
     next.commits += 1
     count(result, &next)

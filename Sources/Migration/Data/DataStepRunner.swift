@@ -39,7 +39,7 @@ struct DataStepRunner {
           } else {
             state = try transaction(command, state, client)
           }
-          CrashPoint.reached("data.chunk.committed", state.commits)
+          try context.reached("data.chunk.committed", state.commits)
           context.progress(DataProgress(done: state.outcome.touched, total: command.total))
           if context.pause > 0, state.phase == .running { usleep(UInt32(context.pause) * 1000) }
         }
@@ -135,7 +135,7 @@ struct DataStepRunner {
       if next.statement == command.statementCount { next.phase = .complete }
       next.commits += 1
       try worker.store(next)
-      CrashPoint.reached("data.before-commit", next.commits)
+      try context.reached("data.before-commit", next.commits)
       return next
     }
   }
