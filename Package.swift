@@ -39,7 +39,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
-    .target(name: "Martlet", dependencies: ["BSON", "MongoDB", "Migration"], swiftSettings: strict),
+    .target(
+      name: "Martlet", dependencies: ["BSON", "MongoDB", "Migration"], swiftSettings: strict),
     .executableTarget(name: "MartletCLI", dependencies: ["Commands"], swiftSettings: strict),
     .target(
       name: "TestSupport", dependencies: ["BSON", "MongoDB"], path: "Tests/TestSupport",
@@ -47,6 +48,9 @@ let package = Package(
     .testTarget(name: "BSONTests", dependencies: ["BSON", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "MongoDBTests", dependencies: ["BSON", "MongoDB", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "CrashTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "MigrationTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],
