@@ -3,5 +3,11 @@ import ArgumentParser
 /// `martlet migrate`: one file for each command beside this one.
 struct MigrateGroup: ParsableCommand {
   static let configuration = CommandConfiguration.martlet(
-    "migrate", "Versioned migrations: what is applied, what would happen, do it, take it back.")
+    "migrate", "Versioned migrations: what is applied, what would happen, do it, take it back.",
+    groups: [
+      CommandGroup(
+        name: "Look", subcommands: [StatusCommand.self, PlanCommand.self]),
+      CommandGroup(
+        name: "Run", subcommands: [UpCommand.self, DownCommand.self, RedoCommand.self]),
+    ])
 }

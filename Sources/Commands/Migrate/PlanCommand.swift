@@ -1,0 +1,37 @@
+import ArgumentParser
+import Migration
+
+/// `martlet migrate plan`: what `up` would do.
+struct PlanCommand: LeafCommand {
+  static let configuration = CommandConfiguration.martlet(
+    "plan", "What up would do, step by step, with impact and findings.",
+    discussion: """
+      Only reads: nothing is written and no lock is taken. `up` makes the same plan and executes that \
+      very plan.
+
+      EXAMPLES:
+        martlet migrate plan
+        martlet migrate plan --to 003
+        martlet migrate plan --check          # exit 2 when something is pending
+        martlet migrate plan --json | jq '.migrations[].steps[].impact'
+
+      Exit 4 when a step would be refused as things are, 5 when files and ledger differ.
+      """)
+
+  @OptionGroup var options: GlobalOptions
+  @OptionGroup var migrations: MigrationsOptions
+  @OptionGroup var range: UpOptions
+
+  @Flag(help: "Exit 2 when something is pending.")
+  var check = false
+
+  func execute(_ context: CommandContext) throws -> CommandStatus {
+    let project = try MigrationProject(context, migrations)
+    let plan = try project.migrator.planUp(range.request)
+    let findings = Lint.lint(project.files.migrations, server: plan.release)
+    context.console.show(PlanPage(plan: plan, findings: findings))
+    guard plan.conflicts.isEmpty else { return .checksFailed }
+    context.console.next(plan.isEmpty ? "martlet migrate status" : "martlet migrate up")
+    return check && !plan.isEmpty ? .pending : .done
+  }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Migration
+
+/// `martlet migrate up`: applies what is pending.
+struct UpCommand: LeafCommand {
+  static let configuration = CommandConfiguration.martlet(
+    "up", "Apply pending migrations.",
+    discussion: """
+      Takes the lock, plans, and executes that very plan; every step is journalled, and a second run \
+      goes on where the first one died. What removes or overwrites something asks first, and needs \
+      --yes where nobody can be asked.
+
+      EXAMPLES:
+        martlet migrate up
+        martlet migrate up --to 003
+        martlet migrate up --count 1 --yes
+        martlet migrate up --dry-run              # the plan, nothing is written
+        martlet migrate up --wait 5m --max-runtime 30m
+        martlet migrate apply all                 # the same, as older scripts write it
+      """,
+    aliases: ["apply"])
+
+  @OptionGroup var options: GlobalOptions
+  @OptionGroup var migrations: MigrationsOptions
+  @OptionGroup var range: UpOptions
+  @OptionGroup var lock: LockOptions
+  @OptionGroup var confirmation: ConfirmationOptions
+
+  @Flag(help: "Show the plan and stop; nothing is written.")
+  var dryRun = false
+
+  @Flag(
+    help: ArgumentHelp(
+      "Take no backup first. Accepted for scripts: `up` takes none yet, every step keeps its way back."
+    ))
+  var noBackup = false
+
+  func execute(_ context: CommandContext) throws -> CommandStatus {
+    let project = try MigrationProject(context, migrations)
+    if dryRun { return try show(project, context) }
+    let run = MigrationRun(context, project, confirmation)
+    return try run.perform(lock) { migrator, display in
+      let report = try migrator.up(
+        range.request, cancellation: context.cancellation, observer: display.show
+      ) { plan in
+        try run.confirm(
+          plan, findings: Lint.lint(project.files.migrations, server: plan.release))
+      }
+      context.console.show(RunPage(database: project.database, report: report))
+      context.console.next("martlet migrate status")
+      return .done
+    }
+  }
+
+  private func show(_ project: MigrationProject, _ context: CommandContext) throws -> CommandStatus
+  {
+    let plan = try project.migrator.planUp(range.request)
+    let findings = Lint.lint(project.files.migrations, server: plan.release)
+    context.console.show(PlanPage(plan: plan, findings: findings))
+    guard plan.conflicts.isEmpty else { return .checksFailed }
+    context.console.next(plan.isEmpty ? "martlet migrate status" : "martlet migrate up")
+    return .done
+  }
+}
