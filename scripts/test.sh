@@ -33,7 +33,9 @@ start_servers() {
   trap stop_servers EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
-  MARTLET_TEST_URI=$(server start "test-$$-replset" -- --setParameter enableTestCommands=1)
+  # A killed client's transaction holds its locks until it expires: not for a minute here.
+  MARTLET_TEST_URI=$(server start "test-$$-replset" -- --setParameter enableTestCommands=1 \
+    --setParameter transactionLifetimeLimitSeconds=5)
   MARTLET_TEST_STANDALONE_URI=$(server start "test-$$-standalone" --standalone -- --setParameter enableTestCommands=1)
   export MARTLET_TEST_URI MARTLET_TEST_STANDALONE_URI
 }

@@ -25,8 +25,11 @@ extension DefinitionRunner {
   /// A collection that has gained documents is kept: a derived `down` destroys no data.
   private func dropOrKeep(_ collection: String, step: Int) throws -> String? {
     let kept = KeptCollections(database, names: names)
-    guard let intent = try kept.intent(for: collection, token: "\(seed)/down/\(step)") else {
-      return nil
+    let token = "\(seed)/down/\(step)"
+    guard let intent = try kept.intent(for: collection, token: token) else {
+      // The attempt before this one may have died right after its rename.
+      let name = KeptCollections.keptName(for: collection, token: token)
+      return try kept.finish(name) ? name : nil
     }
     let keeps = try kept.keep(
       intent, migration: migration, reason: "down of create", release: release)

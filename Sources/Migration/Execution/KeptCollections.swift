@@ -97,9 +97,14 @@ public struct KeptCollections {
       try database.rename(collection, to: kept)
       CrashPoint.reached("keep.renamed")
     }
-    guard try database.findOne(kept, options: ["projection": ["_id": 1]]) == nil else {
-      return true
-    }
+    return try finish(kept)
+  }
+
+  /// Decides about a collection that was renamed: kept with documents, dropped without.
+  /// - Returns: true when it is kept.
+  func finish(_ kept: String) throws -> Bool {
+    let found = try database.findOne(kept, options: ["projection": ["_id": 1]])
+    guard found == nil else { return true }
     try dropIfThere(kept)
     try erase(kept)
     return false
