@@ -175,6 +175,11 @@ import Testing
         #expect(try fixture.run(command).modified == 40)
         #expect(try fixture.documents().map { $0["n"] } == (1...40).map { .integer($0) })
         #expect(try fixture.records().isEmpty)
+        // What an insert made is known all the same.
+        fixture.step = 1
+        try fixture.run(["insert": "c", "documents": [["_id": "new"]]])
+        #expect(try fixture.undo().restored == 1)
+        #expect(try fixture.documents().count == 40)
       }
     }
   }

@@ -9,7 +9,7 @@ struct DataContext: Sendable {
     case touchedFields
     /// The whole document.
     case wholeDocument
-    /// Nothing: the step cannot be taken back.
+    /// Nothing: an update or delete cannot be taken back. An insert always keeps its `_id`s.
     case nothing
   }
 
@@ -26,7 +26,7 @@ struct DataContext: Sendable {
   let cancellation: Cancellation
   /// Documents of a chunk; at most ``maximumChunk``.
   let chunk: Int
-  let keeps: Keeps
+  var keeps: Keeps
   /// Milliseconds to wait after each chunk.
   let pause: Int
   let progress: @Sendable (DataProgress) -> Void

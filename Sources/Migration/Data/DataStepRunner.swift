@@ -25,6 +25,10 @@ struct DataStepRunner {
   ///   until then stays, and can be gone on with or taken back.
   func run(_ command: Document) throws -> DataOutcome {
     let command = try DataCommand(command, context: context)
+    return try keepingInserts(command).run(command)
+  }
+
+  private func run(_ command: DataCommand) throws -> DataOutcome {
     var place: Int?
     return try wrapping(&place) { place in
       try context.pool.withClient { client in
@@ -54,6 +58,7 @@ struct DataStepRunner {
   ///   server gave it, so that the transaction can be tried again.
   func run(_ command: Document, in session: Session, client: Client) throws -> DataOutcome {
     let command = try DataCommand(command, context: context)
+    let context = keepingInserts(command).context
     let worker = StepWorker(context, client, session, inOneGo: true)
     var state = StepState()
     if let earlier = try worker.loadState() {
@@ -72,6 +77,14 @@ struct DataStepRunner {
     state.commits = 1
     try worker.store(state)
     return state.outcome
+  }
+
+  /// `undo: none` is about pre-images; the `_id`s of an insert cost nothing.
+  private func keepingInserts(_ command: DataCommand) -> DataStepRunner {
+    guard case .insert = command.work, context.keeps == .nothing else { return self }
+    var context = context
+    context.keeps = .touchedFields
+    return DataStepRunner(context)
   }
 
   // MARK: - The story of a run
