@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Commands
+@testable import Migration
 
 @Suite("doctor")
 struct DoctorTests {
@@ -78,25 +79,37 @@ struct DoctorTests {
     func privilege(_ resource: Document, _ actions: String...) -> Document {
       ["resource": .document(resource), "actions": .array(actions.map { .string($0) })]
     }
-    let granted = PrivilegeCheck.actions(
-      in: [
+    let privileges = Privileges(
+      user: "u@admin",
+      granted: [
         privilege(["db": "shop", "collection": ""], "find"),
         privilege(["db": "", "collection": ""], "insert"),
         privilege(["db": "shop", "collection": "users"], "update"),
         privilege(["db": "other", "collection": ""], "remove"),
         privilege(["cluster": true], "inprog"),
-      ], on: "shop")
-    #expect(granted == ["find", "insert"])
+      ])
+    func allows(_ action: String, _ collection: String) -> Bool {
+      privileges.allows(action, database: "shop", collection: collection)
+    }
+    #expect(allows("find", "orders") && allows("insert", "orders") && allows("update", "users"))
     #expect(
-      PrivilegeCheck.actions(in: [privilege(["anyResource": true], "anyAction")], on: "shop")
-        == ["anyAction"])
+      !allows("update", "orders") && !allows("remove", "orders") && !allows("inprog", "users"))
+    // An empty name in a resource does not cover the server's own collections.
+    #expect(!allows("find", "system.profile"))
+    let all = Privileges(user: "r@admin", granted: [privilege(["anyResource": true], "anyAction")])
+    #expect(all.allows("drop", database: "any", collection: "system.users"))
   }
 
   @Test("a missing privilege that everything needs is a failure, any other a warning")
   func verdicts() {
     let all = Set(PrivilegeCheck.needs.map(\.action))
     func verdict(_ granted: Set<String>) -> Check {
-      PrivilegeCheck.verdict(granted, user: "u@admin", database: "shop")
+      let privilege: Document = [
+        "resource": ["db": "shop", "collection": ""],
+        "actions": .array(granted.map { .string($0) }),
+      ]
+      return PrivilegeCheck.verdict(
+        Privileges(user: "u@admin", granted: [privilege]), database: "shop")
     }
     #expect(verdict(all).state == .ok)
     #expect(verdict(["anyAction"]).state == .ok)

@@ -1,4 +1,5 @@
 import BSON
+import Migration
 import MongoDB
 
 /// Compares what the user may do with what migrations do.
@@ -42,15 +43,8 @@ struct PrivilegeCheck {
   func check() -> Check {
     guard let database = server.database else { return .skipped("privileges", "no database named") }
     return server.attempt("privileges", needs: "nothing") {
-      let reply = try server.admin(["connectionStatus": 1, "showPrivileges": true])
-      let info = reply["authInfo"]?.documentValue ?? [:]
-      let users = (info["authenticatedUsers"]?.arrayValue ?? []).compactMap(\.documentValue)
-      guard let user = users.first else { return anonymous(database) }
-      let granted = Self.actions(
-        in: (info["authenticatedUserPrivileges"]?.arrayValue ?? []).compactMap(\.documentValue),
-        on: database)
-      let name = "\(user["user"]?.stringValue ?? "?")@\(user["db"]?.stringValue ?? "?")"
-      return Self.verdict(granted, user: name, database: database)
+      guard let privileges = try Privileges.read(server.client) else { return anonymous(database) }
+      return Self.verdict(privileges, database: database)
     }
   }
 
@@ -67,23 +61,14 @@ struct PrivilegeCheck {
     }
   }
 
-  /// What is allowed on every ordinary collection of the database.
-  static func actions(in privileges: [Document], on database: String) -> Set<String> {
-    var granted: Set<String> = []
-    for privilege in privileges {
-      let resource = privilege["resource"]?.documentValue ?? [:]
-      let onAll = resource["anyResource"]?.isTruthy == true
-      let db = resource["db"]?.stringValue
-      let whole = resource["collection"]?.stringValue == "" && (db == "" || db == database)
-      guard onAll || whole else { continue }
-      granted.formUnion((privilege["actions"]?.arrayValue ?? []).compactMap(\.stringValue))
-    }
-    return granted
-  }
+  /// The ledger stands for every ordinary collection.
+  private static let anyCollection = "migrations"
 
-  static func verdict(_ granted: Set<String>, user: String, database: String) -> Check {
-    if granted.contains("anyAction") { return .ok("privileges", "\(user) may do everything") }
-    let missing = needs.filter { !granted.contains($0.action) }
+  static func verdict(_ privileges: Privileges, database: String) -> Check {
+    let user = privileges.user
+    let missing = needs.filter {
+      !privileges.allows($0.action, database: database, collection: anyCollection)
+    }
     guard !missing.isEmpty else { return .ok("privileges", "\(user) may do all that is needed") }
     let words = "\(user) lacks on \(database): " + missing.map(\.action).joined(separator: ", ")
     let fix =

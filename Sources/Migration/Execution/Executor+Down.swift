@@ -27,14 +27,14 @@ extension Executor {
     let finished = try client.serverTime()
     let milliseconds = finished.milliseconds - started.milliseconds
     // What was left as it is stays listed in the history; its pre-images stay until forgotten.
-    if skipped == 0 {
-      try database.drop(environment.names.undo(of: planned.name))
-    } else {
+    if skipped > 0 {
       notes.append(
         "\(skipped) documents had changed since and were left as they are; their pre-images stay in "
           + environment.names.undo(of: planned.name))
     }
     try ledger.remove(planned.name, fence: environment.fence)
+    // After the entry: without its checkpoints a half-done `down` would begin again.
+    if skipped == 0 { try database.drop(environment.names.undo(of: planned.name)) }
     try history.append(
       .down, name: planned.name, at: finished, outcome: "success", by: environment.appliedBy,
       details: ["duration_ms": .int64(milliseconds), "skipped": .int64(skipped)])

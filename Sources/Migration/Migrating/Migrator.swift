@@ -137,7 +137,9 @@ public struct Migrator: Sendable {
         now: DateTime(milliseconds: 0))
       let planner = Planner(migrations: migrations, ledger: ledger, state: state, seed: "")
       try planner.checkHistory(allowOutOfOrder: request.allowOutOfOrder)
-      return try planner.pending(request)
+      let pending = try planner.pending(request)
+      try Privileges.read(client)?.check(pending, database: database, names: names)
+      return pending
     }
   }
 

@@ -1,0 +1,80 @@
+import BSON
+import Foundation
+import MongoDB
+import TestSupport
+import Testing
+
+@testable import Migration
+
+/// Servers on which a run has to be refused before it begins, or goes on in spite of trouble.
+@Suite(.serialized) struct ReadinessTests {
+  private func migrator(_ uri: String, _ yaml: String) throws -> (Migrator, ClientPool, String) {
+    let pool = try ClientPool(try ConnectionSettings(uri: uri))
+    let name = TestServer.uniqueName()
+    let migration = try MigrationLoader.parse(yaml, file: "001_x.yaml")
+    let files = LoadedMigrations(migrations: [migration], problems: [])
+    return (try Migrator(pool: pool, database: name, files: files), pool, name)
+  }
+
+  @Test func `a missing privilege is named before anything is written`() throws {
+    let server = try PrivateServer(auth: true)
+    let root = try ClientPool(try ConnectionSettings(uri: server.uri))
+    let yaml = "up: [ { create: a }, { collMod: a, validator: { x: 1 } } ]"
+    try root.withClient { client in
+      _ = try client.run(
+        [
+          "createUser": "limited", "pwd": "pw",
+          "roles": [["role": "readWriteAnyDatabase", "db": "admin"]],
+        ], on: "admin")
+    }
+    let host = try #require(server.hosts.first)
+    let (migrator, _, name) = try migrator(
+      "mongodb://limited:pw@\(host)/?authSource=admin&replicaSet=rs0", yaml)
+    do {
+      _ = try migrator.up()
+      Issue.record("not refused")
+    } catch let error as MigrationError {
+      #expect(error.code == .privilege)
+      #expect(error.message.contains("collMod on \(name).a"))
+    }
+    let written = try root.withClient { try $0.database(name).listCollections() }
+    #expect(written.isEmpty)
+  }
+
+  @Test func `with a member down an index build is refused before it hangs`() throws {
+    let server = try PrivateServer(members: 3)
+    let yaml = "up: [ { createIndexes: things, indexes: [ { key: { a: 1 } } ] } ]"
+    let (migrator, pool, name) = try migrator(server.uri, yaml)
+    try pool.withClient { _ = try $0.database(name).insert("things", [["a": 1]]) }
+    let primary = try pool.withClient { try $0.hello().me }
+    let secondary = try #require(server.hosts.firstIndex { $0 != primary })
+    try server.signal(SIGKILL, member: secondary)
+    var conflict: MigrationError?
+    for _ in 0..<60 where conflict == nil {
+      conflict = try migrator.planUp().conflicts.first
+      if conflict == nil { Thread.sleep(forTimeInterval: 0.5) }
+    }
+    #expect(conflict?.code == .notReady)
+    #expect(conflict?.hint?.contains("commitQuorum") == true)
+  }
+
+  @Test func `a build whose connection breaks is waited for again`() throws {
+    let yaml = "up: [ { createIndexes: things, indexes: [ { key: { a: 1 } } ] } ]"
+    let server = try PrivateServer(arguments: ["--setParameter", "enableTestCommands=1"])
+    let (migrator, pool, name) = try migrator(server.uri, yaml)
+    try pool.withClient { client in
+      _ = try client.database(name).insert("things", (0..<1000).map { ["a": .int32($0)] })
+      // The ledger's own index comes first, so that the failure meets the step's build.
+      try Ledger(client.database(name), names: LedgerNames()).prepare()
+      _ = try client.run(
+        [
+          "configureFailPoint": "failCommand", "mode": ["times": 1],
+          "data": ["failCommands": ["createIndexes"], "closeConnection": true],
+        ], on: "admin")
+    }
+    let report = try migrator.up()
+    #expect(report.items.count == 1)
+    let names = try pool.withClient { try $0.database(name).listIndexes("things").map(\.name) }
+    #expect(names == ["_id_", "a_1"])
+  }
+}
