@@ -6,8 +6,19 @@ struct MigrateGroup: ParsableCommand {
     "migrate", "Versioned migrations: what is applied, what would happen, do it, take it back.",
     groups: [
       CommandGroup(
-        name: "Look", subcommands: [StatusCommand.self, PlanCommand.self]),
+        name: "Look",
+        subcommands: [
+          StatusCommand.self, PlanCommand.self, HistoryCommand.self, ShowCommand.self,
+        ]),
       CommandGroup(
         name: "Run", subcommands: [UpCommand.self, DownCommand.self, RedoCommand.self]),
+      CommandGroup(
+        name: "Write", subcommands: [CreateCommand.self, LintCommand.self]),
+      CommandGroup(
+        name: "Set right",
+        subcommands: [
+          BaselineCommand.self, MarkCommand.self, RepairCommand.self, UnlockCommand.self,
+          ForgetCommand.self,
+        ]),
     ])
 }

@@ -28,6 +28,7 @@ struct MigrationRun {
 
   /// Asks for the plan to be executed: what destroys something needs a yes, production a look.
   func confirm(_ plan: Plan, findings: [Finding] = []) throws -> Bool {
+    display.expect(plan)
     let page = PlanPage(plan: plan, findings: findings)
     let needsYes = plan.direction == .down || plan.destroys
     let asks = needsYes || (project.isProduction && context.person.isPresent)

@@ -8,10 +8,7 @@ extension DateTime {
   }
 
   /// `2026-01-28 02:00:00`, always UTC, for people.
-  var shownText: String {
-    date.formatted(Date.ISO8601FormatStyle(dateTimeSeparator: .space).timeZone(separator: .omitted))
-      .replacingOccurrences(of: "Z", with: "")
-  }
+  var shownText: String { isoText.prefix(19).replacingOccurrences(of: "T", with: " ") }
 
   /// `5 s`, `3 min 5 s`, `2 d 4 h`: how long ago this was.
   func age(at now: DateTime) -> String {

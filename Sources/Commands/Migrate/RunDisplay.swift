@@ -19,6 +19,8 @@ final class RunDisplay: Sendable {
     var barStep: Int?
     var started: [Int: Duration] = [:]
     var direction = Plan.Direction.up
+    /// Documents that the plan counted, by migration and step.
+    var expected: [StepKey: Int64] = [:]
   }
 
   private let console: Console
@@ -28,6 +30,18 @@ final class RunDisplay: Sendable {
 
   /// What has been finished so far, in order.
   var finished: [Finished] { state.withLock { $0.finished } }
+
+  /// Takes totals from the plan: a step itself does not count before it begins.
+  func expect(_ plan: Plan) {
+    state.withLock { state in
+      state.expected = [:]
+      for planned in plan.migrations {
+        for step in planned.steps {
+          state.expected[StepKey(migration: planned.name, step: step.index + 1)] = step.documents
+        }
+      }
+    }
+  }
 
   func show(_ event: ExecutionEvent) {
     switch event {
@@ -47,8 +61,9 @@ final class RunDisplay: Sendable {
         state.titles[step] = Self.title(command, target)
       }
       console.detail("      \("step \(step) of \(count)", .dim)  \(Self.title(command, target))…")
-    case .stepProgress(_, let step, let words, let done, let total):
-      advance(step, words, done, total)
+    case .stepProgress(let migration, let step, let words, let done, let total):
+      let expected = state.withLock { $0.expected[StepKey(migration: migration, step: step)] }
+      advance(step, words, done, total ?? expected)
     case .stepFinished(_, let step, let note):
       finishStep(step, note)
     case .migrationFinished(let name, let milliseconds):

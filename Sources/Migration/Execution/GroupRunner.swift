@@ -175,7 +175,7 @@ struct GroupRunner {
     case .alreadyDone: note = "done by the attempt before"
     case .change:
       note = line.result.map { result in
-        result.map {
+        result.filter { !$0.key.hasPrefix("numIndexes") }.map {
           "\($0.key) \($0.value.stringValue ?? $0.value.integerValue.map(String.init) ?? "")"
         }
         .joined(separator: ", ")
