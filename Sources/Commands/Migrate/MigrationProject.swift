@@ -17,6 +17,7 @@ struct MigrationProject {
   ) throws {
     settings = try context.settings(options)
     let database = try settings.requiredDatabase()
+    guard !database.isEmpty else { throw CommandError(.usage, "the database's name is empty") }
     files = try Self.load(settings, needed: filesNeeded)
     for problem in files.problems where problem.severity == .notice {
       context.console.detail("\(problem.error.message)")

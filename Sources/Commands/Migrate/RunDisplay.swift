@@ -110,8 +110,8 @@ final class RunDisplay: Sendable {
     endBar()
     let isCount = words == "documents"
     let bar = Progress(
-      console, "      " + (isCount ? title : "\(title): \(words)"),
-      unit: isCount ? .documents : .items, total: total)
+      console, isCount ? title : "\(title): \(words)",
+      unit: .items, total: total)
     bar.update(done: done, total: total)
     state.withLock { state in
       state.bar = bar

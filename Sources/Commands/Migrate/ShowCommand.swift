@@ -152,8 +152,15 @@ private struct ShowPage: CommandOutput {
     }
   }
 
+  /// A line for each part of the command, and for each item of its lists.
   private func write(_ command: Document, to page: inout Page) {
-    let text = ExtendedJSON.text(command, .relaxed, indent: 2)
-    for line in text.split(separator: "\n") { page.line("     \(line)") }
+    for element in command.dropFirst() {
+      guard case .array(let items) = element.value, !items.isEmpty else {
+        page.line("     \(element.key): \(ExtendedJSON.text(element.value, .relaxed))")
+        continue
+      }
+      page.line("     \(element.key):")
+      for item in items { page.line("       \(ExtendedJSON.text(item, .relaxed))") }
+    }
   }
 }

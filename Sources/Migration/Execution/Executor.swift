@@ -73,6 +73,7 @@ struct Executor {
       batch: planned.entry?.seed != nil ? planned.entry?.batch ?? plan.batch : plan.batch,
       startedAt: planned.now, steps: journal, appliedBy: environment.appliedBy,
       fence: environment.fence, seed: planned.seed)
+    if !planned.isResumed { try setAsideUndo(of: planned.name) }
     try ledger.begin(entry)
     CrashPoint.reached("ledger.begun")
     if let code = environment.code[planned.name] {
@@ -93,6 +94,16 @@ struct Executor {
       details: ["duration_ms": .int64(milliseconds), "batch": .int64(entry.batch)])
     return RunReport.Item(
       name: planned.name, milliseconds: milliseconds, notes: journal.compactMap(note), skipped: 0)
+  }
+
+  /// Checkpoints of an attempt that the ledger no longer knows (`mark --unapplied`, documents that a
+  /// `down` left) would pass for those of this one, and its updates be taken for done.
+  private func setAsideUndo(of name: String) throws {
+    let undo = environment.names.undo(of: name)
+    guard try !database.listCollections(filter: ["name": .string(undo)]).isEmpty else { return }
+    let aside = environment.names.undo(of: "\(name).until_\(environment.fence)")
+    try database.rename(undo, to: aside)
+    environment.observer(.notice("pre-images of an earlier attempt are kept as \(aside)"))
   }
 
   /// Done steps are taken over from the attempt before, the rest begins anew.
