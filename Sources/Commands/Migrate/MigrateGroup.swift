@@ -13,7 +13,7 @@ struct MigrateGroup: ParsableCommand {
       CommandGroup(
         name: "Run", subcommands: [UpCommand.self, DownCommand.self, RedoCommand.self]),
       CommandGroup(
-        name: "Write", subcommands: [CreateCommand.self, LintCommand.self]),
+        name: "Write", subcommands: [CreateCommand.self, LintCommand.self, TestCommand.self]),
       CommandGroup(
         name: "Set right",
         subcommands: [
