@@ -25,7 +25,14 @@ struct CommandContext: Sendable {
   }
 
   /// Clients for the server of these settings. Connects on first use.
-  func pool(_ settings: Settings) throws -> ClientPool { try ClientPool(try connection(settings)) }
+  ///
+  /// It is never closed: that would wait half a second for libmongoc's monitor, and the process ends
+  /// with its command.
+  func pool(_ settings: Settings) throws -> ClientPool {
+    let pool = try ClientPool(try connection(settings))
+    _ = Unmanaged.passRetained(pool)
+    return pool
+  }
 
   private func password(_ settings: Settings) throws(CommandError) -> String? {
     let text = ConnectionText(settings.uri.value)

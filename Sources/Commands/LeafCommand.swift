@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import MongoDB
 
 /// A command that does something. It says what; parsing, signals, errors and exit codes are done here.
@@ -18,7 +19,10 @@ extension LeafCommand {
     let context = CommandContext(
       console: console, cancellation: cancellation, options: options, surroundings: surroundings,
       person: Terminal())
-    throw ExitCode(status(context).rawValue)
+    let status = status(context)
+    fflush(nil)
+    // Clients are still open, see ``CommandContext/pool(_:)``: no clean-up may run beside them.
+    _exit(status.rawValue)
   }
 
   /// Executes and reports; the exit code in every case.

@@ -25,6 +25,9 @@ enum Driver {
   static func start() { _ = started }
 
   private static let started: Bool = {
+    // Counters in shared memory serve a tool that nobody here runs, and would be left behind by a
+    // process that ends without libmongoc's clean-up.
+    setenv("MONGOC_DISABLE_SHM", "1", 1)
     mongoc_init()
     mongoc_log_set_handler(
       { _, domain, message, _ in

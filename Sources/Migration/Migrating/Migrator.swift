@@ -164,7 +164,27 @@ public struct Migrator: Sendable {
     return try Executor(environment, client: client).run(plan)
   }
 
+  /// Fencing numbers rise for ever: a lock document that somebody dropped must not begin below those
+  /// that stand in the ledger, or every later run would look like one that has lost its lease.
+  private func carryFenceOver(_ database: Database) throws {
+    let newest: Document = ["sort": ["fence": -1], "projection": ["fence": 1], "limit": 1]
+    guard
+      let reached = try database.findOne(names.ledger, options: newest)?["fence"]?.integerValue
+    else { return }
+    let lock = try database.findOne(names.lock, filter: ["_id": .string(Self.lockID)])
+    guard (lock?["fence"]?.integerValue ?? 0) < reached else { return }
+    _ = try database.update(
+      names.lock,
+      [
+        [
+          "q": ["_id": .string(Self.lockID)], "u": ["$max": ["fence": .int64(reached)]],
+          "upsert": true,
+        ]
+      ])
+  }
+
   func withLease<R>(_ cancellation: Cancellation, _ body: (Lease, Client) throws -> R) throws -> R {
+    try pool.withClient { try carryFenceOver($0.database(database)) }
     let lease = try Lease.acquire(
       pool: pool, database: database, collection: names.lock, id: Self.lockID, holder: appliedBy,
       duration: leaseDuration, heartbeat: leaseDuration / 3, wait: lockWait,

@@ -32,6 +32,19 @@ import Testing
     }
   }
 
+  @Test func `a lock that somebody dropped does not stop later runs`() throws {
+    try EngineFixture.run(["001_a.yaml": "up: [ { create: a } ]"]) { fixture in
+      for _ in 0..<3 {
+        _ = try fixture.migrator().up()
+        _ = try fixture.migrator().down(.all)
+      }
+      _ = try fixture.migrator().up()
+      try fixture.database { try $0.drop("migrations.lock") }
+      let report = try fixture.migrator().down(.all)
+      #expect(report.items.count == 1)
+    }
+  }
+
   @Test func `a stolen lease stops the run, and the next one goes on exactly once`() throws {
     let files = [
       "001_inc.yaml": """
