@@ -56,6 +56,8 @@ let package = Package(
       name: "MigrationTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
+      name: "MartletTests", dependencies: ["Martlet", "TestSupport"], swiftSettings: strict),
+    .testTarget(
       name: "CommandsTests",
       dependencies: [
         "BSON", "MongoDB", "Migration", "Commands", "TestSupport",
