@@ -100,13 +100,13 @@ struct MigratorTests {
   func cancelled() async throws {
     try await TestServer.run { server in
       try server.withDatabase {
-        _ = try $0.insert("users", (0..<1000).map { ["_id": .int32($0), "n": 0] })
+        _ = try $0.insert("users", (0..<3000).map { ["_id": .int32($0), "n": 0] })
       }
       let file = """
         up:
           - update: users
             updates: [ { q: {}, u: { $inc: { n: 1 } }, multi: true } ]
-            martlet: { chunk: 10, pause: 50 }
+            martlet: { chunk: 100, pause: 50 }
         """
       let folder = try Self.folder(server, ["001_slow.yaml": file])
       defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -114,7 +114,8 @@ struct MigratorTests {
         uri: server.uri, database: server.databaseName, directory: folder)
       let (started, signal) = AsyncStream.makeStream(of: Void.self)
       let task = Task {
-        try await migrator.migrate { event in
+        defer { signal.finish() }
+        return try await migrator.migrate { event in
           if case .stepProgress = event { signal.yield() }
         }
       }
@@ -123,7 +124,7 @@ struct MigratorTests {
       await #expect(throws: (any Error).self) { try await task.value }
       #expect(try await migrator.status().rows.map(\.state) == [.interrupted])
       try await migrator.migrate()
-      #expect(try server.withDatabase { try $0.count("users", filter: ["n": 1]) } == 1000)
+      #expect(try server.withDatabase { try $0.count("users", filter: ["n": 1]) } == 3000)
     }
   }
 

@@ -1,5 +1,6 @@
 import BSON
 import Foundation
+import MongoDB
 import TestSupport
 
 /// A folder with migrations and a database, for running the real `martlet` in it.

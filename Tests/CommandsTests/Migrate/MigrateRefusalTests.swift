@@ -8,7 +8,7 @@ import Testing
 struct MigrateRefusalTests {
   @Test("an edited applied file is 5 and the changed step is named; repair accepts it")
   func edited() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       #expect(try project.migrate("up").exitCode == 0)
       try project.write("003_sessions.yaml", "up:\n  - create: logins\n")
       let up = try project.migrate("up")
@@ -27,7 +27,7 @@ struct MigrateRefusalTests {
 
   @Test("a comment and another layout are no edit")
   func layout() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       #expect(try project.migrate("up").exitCode == 0)
       try project.write("003_sessions.yaml", "# words\nup: [ { create: sessions } ]\n")
       #expect(try project.migrate("status", "--check").exitCode == 0)
@@ -37,7 +37,7 @@ struct MigrateRefusalTests {
   @Test(
     "a missing, a late and a doubled file are 5; mark and --allow-out-of-order are the ways out")
   func files() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       try project.remove("002_plan.yaml")
       #expect(try project.migrate("up").exitCode == 0)
       try project.write("002_plan.yaml", MigrateProject.three["002_plan.yaml"] ?? "")
@@ -56,7 +56,7 @@ struct MigrateRefusalTests {
 
   @Test("a ledger of another tool is 5 with the way out")
   func foreignLedger() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       try project.server.withDatabase {
         _ = try $0.insert("migrations", [["fileName": "x.js", "appliedAt": 1]])
       }
@@ -68,7 +68,7 @@ struct MigrateRefusalTests {
 
   @Test("broken YAML is 64 with line and column, a step that cannot work is 4")
   func badFiles() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       try project.write("004_broken.yaml", "up:\n  - create: [a\n")
       let up = try project.json("up")
       #expect(up.exitCode == 64)
@@ -93,7 +93,7 @@ struct MigrateRefusalTests {
         - update: things
           updates: [ { q: { $where: "(" }, u: { $set: { a: 1 } }, multi: true } ]
       """
-    try MigrateProject.run(["001_things.yaml": file]) { project in
+    try MigrateProject.run(["001_things.yaml": file]) { (project) throws in
       let up = try project.migrate("up")
       #expect(up.exitCode == 1)
       #expect(try project.states() == ["failed"])
@@ -113,7 +113,7 @@ struct MigrateRefusalTests {
 
   @Test("a lock held by another run is 11 with its holder; unlock needs --force")
   func locked() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       let lease = try Lease.acquire(
         pool: project.server.pool, database: project.server.databaseName,
         collection: "migrations.lock", id: "lock",
@@ -132,7 +132,7 @@ struct MigrateRefusalTests {
 
   @Test("no server is 10, a wrong database name 64, an unknown migration 64")
   func usage() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       let none = try project.migrate("status", "--uri", "mongodb://127.0.0.1:1/")
       #expect(none.exitCode == 10)
       #expect(none.stderr.contains("127.0.0.1:1"))
@@ -145,7 +145,7 @@ struct MigrateRefusalTests {
 
   @Test("production asks before down, and refuses the dev commands")
   func production() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       try project.configure("environment: production")
       for command in ["seed", "reset", "fresh"] {
         let result = try project.martlet(["dev", command] + (command == "seed" ? [] : ["--yes"]))

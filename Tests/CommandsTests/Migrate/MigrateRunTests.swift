@@ -1,5 +1,6 @@
 import BSON
 import Foundation
+import MongoDB
 import TestSupport
 import Testing
 
@@ -7,7 +8,7 @@ import Testing
 struct MigrateRunTests {
   @Test("status, plan, up, history and down tell one story")
   func story() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       try project.server.withDatabase {
         _ = try $0.insert("users", (0..<10).map { ["_id": .int32($0)] })
       }
@@ -37,7 +38,7 @@ struct MigrateRunTests {
 
   @Test("a plan in JSON has the steps, their transactions, impact and way back")
   func planInJSON() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       let plan = try project.json("plan", "--to", "1").document
       #expect(
         plan.keys == [
@@ -59,7 +60,7 @@ struct MigrateRunTests {
 
   @Test("--to, --count and the word all say how far up goes")
   func ranges() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       #expect(try project.migrate("up", "--to", "1").exitCode == 0)
       #expect(try project.states() == ["applied", "pending", "pending"])
       #expect(try project.migrate("up", "--count", "1").exitCode == 0)
@@ -73,7 +74,7 @@ struct MigrateRunTests {
 
   @Test("--dry-run shows the plan and writes nothing")
   func dryRun() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       let result = try project.migrate("up", "--dry-run")
       #expect(result.exitCode == 0)
       #expect(result.stdout.contains("002_plan"))
@@ -83,7 +84,7 @@ struct MigrateRunTests {
 
   @Test("down and a drop need a yes where nobody can be asked")
   func confirmation() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       #expect(try project.migrate("up").exitCode == 0)
       let down = try project.migrate("down")
       #expect(down.exitCode == 64)
@@ -105,7 +106,7 @@ struct MigrateRunTests {
 
   @Test("redo takes the newest back and applies it again")
   func redo() throws {
-    try MigrateProject.run { project in
+    try MigrateProject.run { (project) throws in
       #expect(try project.migrate("up").exitCode == 0)
       let redo = try project.json("redo", "--yes")
       #expect(redo.exitCode == 0)
@@ -121,11 +122,11 @@ struct MigrateRunTests {
       up:
         - update: users
           updates: [ { q: {}, u: { $inc: { n: 1 } }, multi: true } ]
-          martlet: { chunk: 10, pause: 20 }
+          martlet: { chunk: 100, pause: 50 }
       """
-    try MigrateProject.run(["001_slow.yaml": slow]) { project in
+    try MigrateProject.run(["001_slow.yaml": slow]) { (project) throws in
       try project.server.withDatabase {
-        _ = try $0.insert("users", (0..<2000).map { ["_id": .int32($0), "n": 0] })
+        _ = try $0.insert("users", (0..<3000).map { ["_id": .int32($0), "n": 0] })
       }
       let process = try MartletBinary.start(
         ["migrate", "up", "--verbose", "--yes"], directory: project.folder.path)
@@ -139,7 +140,7 @@ struct MigrateRunTests {
       #expect(try project.migrate("up", "--yes").exitCode == 0)
       #expect(try project.states() == ["applied"])
       let once = try project.server.withDatabase { try $0.count("users", filter: ["n": 1]) }
-      #expect(once == 2000)
+      #expect(once == 3000)
     }
   }
 
@@ -149,16 +150,16 @@ struct MigrateRunTests {
       up:
         - update: users
           updates: [ { q: {}, u: { $inc: { n: 1 } }, multi: true } ]
-          martlet: { chunk: 1, pause: 50 }
+          martlet: { chunk: 100, pause: 50 }
       """
-    try MigrateProject.run(["001_slow.yaml": slow]) { project in
+    try MigrateProject.run(["001_slow.yaml": slow]) { (project) throws in
       try project.server.withDatabase {
-        _ = try $0.insert("users", (0..<100).map { ["_id": .int32($0), "n": 0] })
+        _ = try $0.insert("users", (0..<3000).map { ["_id": .int32($0), "n": 0] })
       }
       #expect(try project.migrate("up", "--yes", "--max-runtime", "300ms").exitCode == 75)
       #expect(try project.migrate("up", "--yes").exitCode == 0)
       let once = try project.server.withDatabase { try $0.count("users", filter: ["n": 1]) }
-      #expect(once == 100)
+      #expect(once == 3000)
     }
   }
 }

@@ -70,6 +70,7 @@ struct TestCommand: LeafCommand {
     if let testURI {
       let pool = try ClientPool(try ConnectionSettings(uri: testURI))
       let database = "martlet_test_\(UInt32.random(in: 0 ... .max))"
+      context.console.detail("testing in database \(database)")
       defer { try? pool.withClient { try $0.database(database).dropDatabase() } }
       return try body(pool, database)
     }
