@@ -23,6 +23,11 @@ let package = Package(
   targets: [
     .systemLibrary(
       name: "CLibMongoc", pkgConfig: "libmongoc-1.0", providers: [.apt(["libmongoc-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .target(name: "BSON", swiftSettings: strict),
     .target(name: "MongoDB", dependencies: ["BSON", "CLibMongoc"], swiftSettings: strict),
     .target(
@@ -33,9 +38,16 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "Dump",
+      dependencies: [
+        "BSON", "MongoDB", "CZlib", "CDeflate", "CXXHash", "CLZMA",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "Commands",
       dependencies: [
-        "BSON", "MongoDB", "Migration", "Yams",
+        "BSON", "MongoDB", "Migration", "Dump", "Yams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -51,6 +63,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CrashTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "DumpTests", dependencies: ["BSON", "MongoDB", "Dump", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "MigrationTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],

@@ -1,0 +1,6 @@
+#ifndef MARTLET_CXXHASH_SHIM_H
+#define MARTLET_CXXHASH_SHIM_H
+
+#include <xxhash.h>
+
+#endif

@@ -1,0 +1,97 @@
+/// A block of memory that counts against a budget for as long as somebody holds it.
+///
+/// Bytes are only ever added behind `count`, so what a reader was handed stays as it is.
+final class Chunk: @unchecked Sendable {
+  let base: UnsafeMutableRawPointer
+  let capacity: Int
+  /// Bytes in use, from the start.
+  private(set) var count = 0
+  private let pool: ChunkPool
+
+  fileprivate init(base: UnsafeMutableRawPointer, capacity: Int, pool: ChunkPool) {
+    self.base = base
+    self.capacity = capacity
+    self.pool = pool
+  }
+
+  deinit { pool.giveBack(base, capacity) }
+
+  /// What is in use.
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+  /// The unused rest.
+  var free: UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: base + count, count: capacity - count)
+  }
+
+  /// Marks bytes of ``free`` as used.
+  func advance(_ added: Int) {
+    precondition(added >= 0 && added <= capacity - count)
+    count += added
+  }
+
+  /// Copies bytes behind those in use; there must be room.
+  func append(_ bytes: UnsafeRawBufferPointer) {
+    precondition(bytes.count <= capacity - count)
+    guard let source = bytes.baseAddress else { return }
+    (base + count).copyMemory(from: source, byteCount: bytes.count)
+    count += bytes.count
+  }
+
+  /// A part of what is in use.
+  func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    return UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
+  }
+}
+
+/// Hands out chunks under one budget of bytes; blocks when it is spent.
+final class ChunkPool: Sendable {
+  private struct State {
+    var used = 0
+    var spare: [UnsafeMutableRawPointer] = []
+    var stopped = false
+  }
+
+  /// The size of an ordinary chunk, in bytes.
+  let chunkSize: Int
+  private let budget: Int
+  private let state = Monitor(State())
+
+  init(budget: Int, chunkSize: Int = 1 << 20) {
+    self.budget = budget
+    self.chunkSize = chunkSize
+  }
+
+  deinit { state.withLock { for base in $0.spare { base.deallocate() } } }
+
+  /// A chunk of at least `capacity` bytes; blocks until the budget allows it.
+  ///
+  /// A larger one than the whole budget is given when nothing else is out.
+  /// - Throws: ``DumpError`` `.cancelled` after ``stop()``.
+  func take(_ capacity: Int = 0) throws(DumpError) -> Chunk {
+    let size = max(capacity, chunkSize)
+    let granted: UnsafeMutableRawPointer?? = state.wait { state in
+      if state.stopped { return .some(nil) }
+      guard state.used == 0 || state.used + size <= budget else { return nil }
+      state.used += size
+      return .some(size == chunkSize ? (state.spare.popLast() ?? allocate(size)) : allocate(size))
+    }
+    guard let base = granted ?? nil else { throw DumpError(.cancelled, "stopped") }
+    return Chunk(base: base, capacity: size, pool: self)
+  }
+
+  /// Makes every waiting and later ``take(_:)`` throw.
+  func stop() { state.withLock(wake: true) { $0.stopped = true } }
+
+  fileprivate func giveBack(_ base: UnsafeMutableRawPointer, _ size: Int) {
+    state.withLock(wake: true) { state in
+      state.used -= size
+      if size == chunkSize, !state.stopped { state.spare.append(base) } else { base.deallocate() }
+    }
+  }
+
+  private func allocate(_ size: Int) -> UnsafeMutableRawPointer {
+    UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+  }
+}
