@@ -1,4 +1,4 @@
-public import BSON
+internal import BSON
 
 /// The constants of the archive stream. - Source: archive-format.md 1.
 enum ArchiveFormat {

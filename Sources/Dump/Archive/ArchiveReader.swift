@@ -110,7 +110,7 @@ public final class ArchiveReader {
   /// The next event, or nil at the end of a complete archive. Blocks.
   /// - Throws: ``DumpError`` `.damaged` with offset and namespace; nothing more can be read then.
   public func next() throws(DumpError) -> Event? {
-    do {
+    do throws(DumpError) {
       while true {
         switch state {
         case .finished: return nil
@@ -135,7 +135,7 @@ public final class ArchiveReader {
   // MARK: - Prelude
 
   private static func readPrelude(_ input: inout TokenInput) throws(DumpError) -> ArchivePrelude {
-    do {
+    do throws(DumpError) {
       try input.expectMagic()
       guard let first = try input.document() else {
         throw DumpError(.damaged, "the archive has no header")

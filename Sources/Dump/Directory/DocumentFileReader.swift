@@ -26,7 +26,7 @@ final class DocumentFileReader {
   /// As many whole documents as are at hand; nil at the end. Blocks.
   /// - Throws: ``DumpError`` `.damaged` with the offset.
   func next() throws(DumpError) -> Run? {
-    do {
+    do throws(DumpError) {
       guard try !input.isAtEnd() else { return nil }
       let offset = input.offset
       guard let (chunk, range, count) = try input.run() else {
