@@ -156,7 +156,8 @@ struct NamespaceHeader: Sendable, Hashable {
         switch (element.key, try element.value()) {
         case ("db", .string(let value)): database = value
         case ("collection", .string(let value)): collection = value
-        case ("EOF", .bool(let value)): isEnd = value
+        case ("EOF", .bool(let value)) where element.valueBytes.allSatisfy { $0 <= 1 }:
+          isEnd = value
         case ("CRC", .int64(let value)): crc = UInt64(bitPattern: value)
         default:
           throw DumpError(.damaged, "a namespace header has a field that does not belong there")
@@ -164,6 +165,10 @@ struct NamespaceHeader: Sendable, Hashable {
       }
     } catch let error as DumpError { throw error } catch {
       throw DumpError(.damaged, "a namespace header is not BSON", cause: error)
+    }
+    guard isEnd || crc == 0 else {
+      throw DumpError(
+        .damaged, "a namespace header has a checksum before there is anything to check")
     }
     guard let database, let collection, !collection.isEmpty else {
       throw DumpError(.damaged, "a namespace header without a database or a collection")

@@ -27,6 +27,15 @@ struct TokenInput {
 
   private var available: Int { chunk.count - position }
 
+  /// Bytes in the buffer that are not dealt with.
+  var buffered: Int { available }
+
+  /// True when the source has nothing more.
+  var isDrained: Bool { sourceEnded }
+
+  /// Tries to have `count` bytes in the buffer.
+  mutating func refill(_ count: Int) throws(DumpError) { try fill(count) }
+
   mutating func expectMagic() throws(DumpError) {
     try fill(4)
     guard available >= 4 else {
@@ -141,5 +150,32 @@ struct TokenInput {
     let added = try source.fill(free)
     chunk.advance(added)
     if added < free.count { sourceEnded = true }
+  }
+}
+
+extension TokenInput {
+  /// Steps over bytes that are in the buffer, as many as there are.
+  mutating func consumeSkipping(_ length: Int) { consume(min(length, buffered)) }
+
+  /// How far from here something looks like the start of a namespace header: a length of less than
+  /// 4 KiB, then a string named `db`. Drops what it has searched. Nil at the end.
+  mutating func findHeader() throws(DumpError) -> Int? {
+    let mark: [UInt8] = [0x02, UInt8(ascii: "d"), UInt8(ascii: "b"), 0]
+    while true {
+      try refill(64)
+      guard buffered >= 64 || isDrained else { return nil }
+      let bytes = current(buffered)
+      var at = 0
+      while at + 8 <= bytes.count {
+        if bytes[at + 4] == mark[0], bytes[at + 5] == mark[1], bytes[at + 6] == mark[2],
+          bytes[at + 7] == mark[3], bytes[at + 2] == 0, bytes[at + 3] == 0
+        {
+          return at
+        }
+        at += 1
+      }
+      consume(at)
+      if isDrained, buffered < 8 { return nil }
+    }
   }
 }

@@ -28,9 +28,16 @@ public final class GzipSource: ByteSource {
   private var streaming = false
   private let decompressor: OpaquePointer?
   private var members = 0
+  /// Goes on behind damage at the next member that says its length.
+  private let salvages: Bool
+  /// Members, or stretches without a readable one, that were skipped.
+  public private(set) var lost = 0
 
-  public init(_ source: any ByteSource) {
+  /// - Parameter salvages: go on behind damage at the next member that says its length; ``lost``
+  ///   counts what was skipped, and nothing is thrown for damage.
+  public init(_ source: any ByteSource, salvages: Bool = false) {
     self.source = source
+    self.salvages = salvages
     input = .allocate(byteCount: 256 << 10, alignment: 16)
     whole = .init(start: nil, count: 0)
     content = .init(start: nil, count: 0)
@@ -53,12 +60,19 @@ public final class GzipSource: ByteSource {
     guard !buffer.isEmpty else { return 0 }
     while true {
       if contentStart < contentEnd { return take(into: buffer) }
-      if streaming {
-        let count = try inflateSome(into: buffer)
-        if count > 0 { return count }
-        continue
+      do throws(DumpError) {
+        if streaming {
+          let count = try inflateSome(into: buffer)
+          if count > 0 { return count }
+        } else {
+          guard try beginMember() else { return 0 }
+        }
+      } catch {
+        guard salvages, error.code == .damaged else { throw error }
+        lost += 1
+        streaming = false
+        guard try findMember() else { return 0 }
       }
-      guard try beginMember(into: buffer) else { return 0 }
     }
   }
 
@@ -73,7 +87,7 @@ public final class GzipSource: ByteSource {
   // MARK: - Members
 
   /// False at the end of the input.
-  private func beginMember(into buffer: UnsafeMutableRawBufferPointer) throws(DumpError) -> Bool {
+  private func beginMember() throws(DumpError) -> Bool {
     try need(GzipMember.headerLength)
     guard end > start else {
       guard members > 0 else { throw damaged("the gzip input is empty") }
@@ -140,6 +154,22 @@ public final class GzipSource: ByteSource {
     default: throw damaged("a gzip member is damaged or its checksum differs")
     }
     return room - Int(stream.pointee.avail_out)
+  }
+
+  /// Looks for the next member that says its length; false when there is none.
+  private func findMember() throws(DumpError) -> Bool {
+    while true {
+      try need(GzipMember.headerLength)
+      guard end - start >= GzipMember.headerLength else { return false }
+      while end - start >= GzipMember.headerLength {
+        if input[start] == 0x1F, input[start + 1] == 0x8B,
+          GzipMember.announcedLength(UnsafeRawBufferPointer(rebasing: input[start..<end])) != nil
+        {
+          return true
+        }
+        start += 1
+      }
+    }
   }
 
   // MARK: - Input
