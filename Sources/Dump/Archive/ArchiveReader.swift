@@ -207,7 +207,9 @@ public final class ArchiveReader {
     }
     let run = Run(stream: stream, count: count, offset: offset, chunk: chunk, range: range)
     streams[stream].crc.update(run.bytes)
-    if tallies { run.forEach { streams[stream].tally.add(document: $0) } }
+    if tallies {
+      RawDocuments.forEach(in: run.bytes) { streams[stream].tally.add(document: $0) }
+    }
     return run
   }
 

@@ -37,6 +37,20 @@ enum GzipMember {
     return length
   }
 
+  /// One member for a small array.
+  static func make(_ bytes: [UInt8], level: Int) throws(DumpError) -> [UInt8] {
+    let compressor = try Compressor(level: level)
+    let room = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: bound(compressor, bytes.count), alignment: 8)
+    defer { room.deallocate() }
+    let result: Result<Int, DumpError> = bytes.withUnsafeBytes { raw in
+      do throws(DumpError) {
+        return .success(try write(raw, with: compressor, to: room))
+      } catch { return .failure(error) }
+    }
+    return Array(room[..<(try result.get())])
+  }
+
   /// The length that a member of ours announces; nil for any other.
   static func announcedLength(_ header: UnsafeRawBufferPointer) -> Int? {
     guard header.count >= headerLength, header[3] == 4, header[10] == 8, header[11] == 0,

@@ -7,6 +7,16 @@ public protocol ByteSink: AnyObject, Sendable {
   func write(_ bytes: UnsafeRawBufferPointer) throws(DumpError)
 }
 
+extension ByteSink {
+  /// Writes an array.
+  func write(array bytes: [UInt8]) throws(DumpError) {
+    let result: Result<Void, DumpError> = bytes.withUnsafeBytes { raw in
+      do throws(DumpError) { return .success(try write(raw)) } catch { return .failure(error) }
+    }
+    try result.get()
+  }
+}
+
 /// An open descriptor: standard output, a pipe.
 public final class DescriptorSink: ByteSink {
   private let descriptor: Int32
@@ -90,110 +100,41 @@ public final class OutputFile: ByteSink {
   /// Writes a whole small file, durably, under its final name.
   public static func write(_ bytes: [UInt8], to path: String) throws(DumpError) {
     let file = try OutputFile(path: path)
-    let result: Result<Void, DumpError> = bytes.withUnsafeBytes { raw in
-      do throws(DumpError) { return .success(try file.write(raw)) } catch { return .failure(error) }
-    }
-    try result.get()
+    try file.write(array: bytes)
     try file.commit()
   }
-}
 
-/// Names and folders.
-enum FilePath {
-  static func parent(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
+  /// Replaces the first `length` bytes, not yet committed, by others: copies the rest.
+  func replaceStart(_ length: Int64, with bytes: [UInt8]) throws(DumpError) {
+    let other = temporary + ".new"
+    unlink(other)
+    let copy = open(other, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard copy >= 0 else { throw DumpError.system("create", path) }
+    defer { close(copy) }
+    let target = DescriptorSink(descriptor: copy, path: path)
+    try target.write(array: bytes)
+    let source = open(temporary, O_RDONLY | O_CLOEXEC)
+    guard source >= 0 else { throw DumpError.system("open", path) }
+    defer { close(source) }
+    guard lseek(source, off_t(length), SEEK_SET) >= 0 else { throw DumpError.system("seek", path) }
+    try Self.copyRest(from: source, to: copy, path)
+    guard rename(other, temporary) == 0 else { throw DumpError.system("rename", path) }
+    // The same descriptor goes on writing, now to the copy and at its end.
+    guard dup2(copy, descriptor) >= 0 else { throw DumpError.system("dup", path) }
+    _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
   }
 
-  static func name(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return path }
-    return String(path[path.index(after: slash)...])
-  }
-
-  static func join(_ a: String, _ b: String) -> String {
-    a.isEmpty ? b : a.hasSuffix("/") ? a + b : a + "/" + b
-  }
-
-  /// A hidden name beside `path` that no other process uses. Long names are cut: 255 bytes is all.
-  static func sibling(of path: String, _ suffix: String) -> String {
-    let name = String(decoding: name(of: path).utf8.prefix(200), as: UTF8.self)
-    return join(parent(of: path), ".\(name).\(getpid()).\(suffix)")
-  }
-
-  static func synchronize(directory: String) throws(DumpError) {
-    let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw DumpError.system("open", directory) }
-    defer { close(descriptor) }
-    // Some file systems cannot synchronise a folder; nothing can be done about it there.
-    guard fsync(descriptor) == 0 || errno == EINVAL else {
-      throw DumpError.system("fsync", directory)
-    }
-  }
-
-  static func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-  }
-
-  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
-
-  static func size(_ path: String) -> Int64? {
-    var status = stat()
-    return stat(path, &status) == 0 ? Int64(status.st_size) : nil
-  }
-
-  /// Makes a folder and those above it.
-  static func create(directory: String) throws(DumpError) {
-    guard !directory.isEmpty, !isDirectory(directory) else { return }
-    let parent = parent(of: directory)
-    if parent != directory { try create(directory: parent) }
-    guard mkdir(directory, 0o777) == 0 || errno == EEXIST else {
-      throw DumpError.system("mkdir", directory)
-    }
-  }
-
-  /// The names in a folder, sorted, without `.` and `..`.
-  static func list(_ directory: String) throws(DumpError) -> [String] {
-    guard let handle = opendir(directory) else { throw DumpError.system("open", directory) }
-    defer { closedir(handle) }
-    var names: [String] = []
-    while let entry = readdir(handle) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names.sorted()
-  }
-
-  /// A whole small file. At most `limit` bytes, or it is an error.
-  static func read(_ path: String, limit: Int = 64 << 20) throws(DumpError) -> [UInt8] {
-    try readAll(try FileSource(path: path), path: path, limit: limit)
-  }
-
-  static func readAll(_ source: any ByteSource, path: String, limit: Int) throws(DumpError)
-    -> [UInt8]
+  private static func copyRest(from source: Int32, to target: Int32, _ path: String)
+    throws(DumpError)
   {
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
+    let reader = FileSource(descriptor: source, path: path)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
     defer { buffer.deallocate() }
-    var bytes: [UInt8] = []
     while true {
-      let count = try source.read(into: buffer)
-      if count == 0 { return bytes }
-      bytes.append(contentsOf: buffer[..<count])
-      guard bytes.count <= limit else {
-        throw DumpError(.damaged, "the file is larger than anything that belongs there", path: path)
-      }
-    }
-  }
-
-  /// Removes a folder of ours and all in it, as far as that works.
-  static func remove(tree: String) {
-    if isDirectory(tree), let names = try? list(tree) {
-      for name in names { remove(tree: join(tree, name)) }
-      rmdir(tree)
-    } else {
-      unlink(tree)
+      let count = try reader.read(into: buffer)
+      if count == 0 { return }
+      let piece = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+      try DescriptorSink.write(piece, to: target, path)
     }
   }
 }
