@@ -39,10 +39,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Dump",
-      dependencies: [
-        "BSON", "MongoDB", "CZlib", "CDeflate", "CXXHash", "CLZMA",
-        .product(name: "Crypto", package: "swift-crypto"),
-      ],
+      dependencies: ["BSON", "MongoDB", "CZlib", "CDeflate", "CXXHash", "CLZMA"],
       swiftSettings: strict),
     .target(
       name: "Commands",

@@ -1,5 +1,4 @@
 internal import BSON
-internal import Crypto
 
 /// How a folder dump turns collection names into file names. - Source: archive-format.md 2.2.
 public enum FileNames {
@@ -44,7 +43,7 @@ public enum FileNames {
 
   private static func digest(of name: String) -> String {
     let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
-    let bytes = Array(Insecure.SHA1.hash(data: Array(name.utf8)))
+    let bytes = SHA1.hash(Array(name.utf8))
     var out: [UInt8] = []
     for start in stride(from: 0, to: bytes.count, by: 3) {
       let group = bytes[start..<min(start + 3, bytes.count)]
