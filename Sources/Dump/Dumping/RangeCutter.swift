@@ -38,11 +38,15 @@ struct RangeCutter {
     guard !bounds.isEmpty else { return [whole] }
     var items: [ReadItem] = []
     for number in 0...bounds.count {
-      items.append(
-        ReadItem(
-          collection: index, lower: number == 0 ? nil : bounds[number - 1],
-          upper: number == bounds.count ? nil : bounds[number],
-          includesMaxKey: number == bounds.count && !collection.isClustered, isOrdered: true))
+      var item = ReadItem(collection: index, isOrdered: true)
+      // Assigned, not chosen by `? :`, where nil would be BSON's null.
+      if number > 0 { item.lower = bounds[number - 1] }
+      if number < bounds.count {
+        item.upper = bounds[number]
+      } else {
+        item.includesMaxKey = !collection.isClustered
+      }
+      items.append(item)
     }
     return items
   }

@@ -1,0 +1,85 @@
+internal import BSON
+internal import MongoDB
+
+/// Turns the indexes of a dump into ones that a server accepts. - Source: archive-format.md 4.8.
+struct IndexSpecs {
+  let options: LoadOptions
+  let server: ServerVersion
+
+  /// The specs to send, in the dump's order; without the `_id` index and a clustered one.
+  func prepared(_ indexes: [Document], collectionOptions: Document?) -> [Document] {
+    let collation = collectionOptions?["collation"]?.documentValue
+    let isCollated = collation.map { $0["locale"]?.stringValue != "simple" } ?? false
+    var seen: [Document] = []
+    var out: [Document] = []
+    for index in indexes where index["clustered"]?.isTruthy != true {
+      var spec = converted(index)
+      let key = spec["key"]?.documentValue ?? [:]
+      if isDefaultID(key, spec) { continue }
+      if options.convertsLegacyIndexes {
+        if seen.contains(key) { continue }
+        seen.append(key)
+      }
+      if spec["collation"] == nil, isCollated { spec["collation"] = ["locale": "simple"] }
+      if !options.keepsIndexVersions { spec.remove("v") }
+      out.append(spec)
+    }
+    return out
+  }
+
+  /// `create`'s `idIndex`; nil where the collection has none to give.
+  func idIndex(_ indexes: [Document], collectionOptions: Document?) -> Document? {
+    guard collectionOptions?.has("clusteredIndex") != true else { return nil }
+    guard var index = indexes.first(where: { $0["name"]?.stringValue == "_id_" }) else {
+      return nil
+    }
+    index.remove("ns")
+    if !options.keepsIndexVersions, !options.preservesUUIDs { index.remove("v") }
+    return index
+  }
+
+  private func isDefaultID(_ key: Document, _ spec: Document) -> Bool {
+    guard key.keys == ["_id"], !spec.has("partialFilterExpression") else { return false }
+    return key["_id"]?.doubleValue != nil
+  }
+
+  private func converted(_ index: Document) -> Document {
+    var spec = index
+    spec.remove("ns")
+    let isOldVersion = spec["v"]?.integerValue == 1
+    if isOldVersion, spec["collation"]?.documentValue?["locale"]?.stringValue == "simple" {
+      spec.remove("collation")
+    }
+    var key = Document()
+    for element in spec["key"]?.documentValue ?? [:] {
+      key.append(element.key, convertedKey(element.key, element.value))
+      if element.value == .string("2dsphere"), !spec.has("2dsphereIndexVersion") {
+        spec.append("2dsphereIndexVersion", 1)
+      }
+    }
+    spec["key"] = .document(key)
+    if options.convertsLegacyIndexes, server < ServerVersion(4, 2) {
+      spec = spec.filteringElements { Self.known.contains($0.key) }
+    }
+    return spec
+  }
+
+  private func convertedKey(_ name: String, _ value: Value) -> Value {
+    if options.fixesDottedHashIndexes, name.contains("."), value == .string("hashed") { return 1 }
+    guard options.convertsLegacyIndexes else { return value }
+    switch value {
+    case .int32(0), .int64(0): return 1
+    case .double(let x) where x.magnitude < 1e-9: return x < 0 ? -1 : 1
+    case .string(""): return 1
+    case .int32, .int64, .double, .decimal128, .string: return value
+    default: return 1
+    }
+  }
+
+  private static let known: Set<String> = [
+    "2dsphereIndexVersion", "background", "bits", "bucketSize", "coarsestIndexedLevel", "collation",
+    "default_language", "expireAfterSeconds", "finestIndexedLevel", "key", "language_override",
+    "max", "min", "name", "ns", "partialFilterExpression", "sparse", "storageEngine",
+    "textIndexVersion", "unique", "v", "weights", "wildcardProjection",
+  ]
+}
