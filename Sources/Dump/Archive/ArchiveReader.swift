@@ -30,8 +30,8 @@ public final class ArchiveReader {
     public let count: Int
     /// Bytes from the start of the archive.
     public let offset: Int64
-    private let chunk: Chunk
-    private let range: Range<Int>
+    let chunk: Chunk
+    let range: Range<Int>
 
     init(stream: Int, count: Int, offset: Int64, chunk: Chunk, range: Range<Int>) {
       self.stream = stream

@@ -4,8 +4,8 @@ final class DocumentFileReader {
   struct Run: @unchecked Sendable {
     let count: Int
     let offset: Int64
-    private let chunk: Chunk
-    private let range: Range<Int>
+    let chunk: Chunk
+    let range: Range<Int>
 
     init(count: Int, offset: Int64, chunk: Chunk, range: Range<Int>) {
       self.count = count

@@ -79,7 +79,9 @@ final class BatchQueue: Sendable {
   func next() -> Work? {
     let work: Work?? = state.wait { state in
       if state.isStopped { return .some(nil) }
-      let free = state.waiting.firstIndex { !ordered.contains($0.item) || !state.busy.contains($0.item) }
+      let free = state.waiting.firstIndex {
+        !ordered.contains($0.item) || !state.busy.contains($0.item)
+      }
       if let free {
         let batch = state.waiting.remove(at: free)
         state.busy.insert(batch.item)

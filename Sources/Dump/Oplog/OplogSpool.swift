@@ -28,7 +28,7 @@ final class OplogSpool: Sendable {
   var length: Int64 { state.withLock { $0.length + Int64($0.buffer.count) } }
 
   /// Adds an entry; they come in the order of their timestamps.
-  func append(_ timestamp: Timestamp, _ entry: Document) throws(DumpError) {
+  func append(_ entry: Document) throws(DumpError) {
     let full: [UInt8]? = state.withLock { state in
       state.buffer += entry.bytes
       guard state.buffer.count > 256 << 10 else { return nil }
@@ -40,7 +40,7 @@ final class OplogSpool: Sendable {
   }
 
   /// Calls `body` with each entry up to `end`, inclusive. Nothing may be appended meanwhile.
-  func forEach(upTo end: Timestamp, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+  func forEach(upTo end: Timestamp? = nil, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     let rest = state.withLock { state in
       defer { state.buffer.removeAll() }
       state.length += Int64(state.buffer.count)
@@ -52,8 +52,10 @@ final class OplogSpool: Sendable {
     let reader = try DocumentFileReader(source, pool: ChunkPool(budget: 64 << 20))
     while let run = try reader.next() {
       try RawDocuments.forEach(in: run.bytes) { raw in
-        guard let time = try DocumentView(raw).first("ts")?.value().timestampValue, time <= end
-        else { return }
+        if let end {
+          let time = try DocumentView(raw).first("ts")?.value().timestampValue
+          guard let time, time <= end else { return }
+        }
         try body(raw)
       }
     }

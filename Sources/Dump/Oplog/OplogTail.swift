@@ -110,7 +110,7 @@ final class OplogTail: Sendable {
   private static func take(
     _ entry: OplogEntry, _ filter: OplogFilter, _ spool: OplogSpool, _ state: Monitor<State>
   ) throws {
-    if let kept = filter.apply(entry) { try spool.append(entry.timestamp, kept) }
+    if let kept = filter.apply(entry) { try spool.append(kept) }
     let event = SchemaEvent(entry)
     state.withLock(wake: true) { state in
       state.last = entry.timestamp

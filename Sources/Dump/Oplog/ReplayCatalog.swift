@@ -1,0 +1,67 @@
+internal import BSON
+
+/// The indexes that collections will have, as the dump and then the oplog say; built at the end.
+struct ReplayCatalog: Sendable {
+  private var indexesByNamespace: [Namespace: [Document]] = [:]
+
+  /// Ordered by name.
+  var namespaces: [Namespace] { indexesByNamespace.keys.sorted() }
+
+  func indexes(of namespace: Namespace) -> [Document] { indexesByNamespace[namespace] ?? [] }
+
+  mutating func set(_ namespace: Namespace, _ indexes: [Document]) {
+    indexesByNamespace[namespace] = indexes
+  }
+
+  /// Adds an index, or replaces the one of that name.
+  mutating func add(_ index: Document, to namespace: Namespace) {
+    var indexes = indexes(of: namespace)
+    if let at = indexes.firstIndex(where: { $0["name"] == index["name"] }) {
+      indexes[at] = index
+    } else {
+      indexes.append(index)
+    }
+    indexesByNamespace[namespace] = indexes
+  }
+
+  /// Removes by name, by key, or all but `_id` for `*`.
+  mutating func remove(_ which: Value, from namespace: Namespace) {
+    indexesByNamespace[namespace]?.removeAll { index in
+      switch which {
+      case .string("*"): return index["key"]?.documentValue?.keys != ["_id"]
+      case .string(let name): return index["name"] == .string(name)
+      case .document(let key): return index["key"] == .document(key)
+      case .array(let names): return index["name"].map(names.contains) ?? false
+      default: return false
+      }
+    }
+  }
+
+  /// Applies the `index` part of a collMod.
+  mutating func change(_ change: Document, in namespace: Namespace) {
+    guard var indexes = indexesByNamespace[namespace] else { return }
+    for at in indexes.indices {
+      let isMeant =
+        change["name"].map { $0 == indexes[at]["name"] }
+        ?? change["keyPattern"].map { $0 == indexes[at]["key"] } ?? false
+      guard isMeant else { continue }
+      for field in ["expireAfterSeconds", "hidden", "unique", "prepareUnique"] {
+        if let value = change[field] { indexes[at][field] = value }
+      }
+      if indexes[at]["hidden"] == false { indexes[at].remove("hidden") }
+    }
+    indexesByNamespace[namespace] = indexes
+  }
+
+  mutating func drop(_ namespace: Namespace) { indexesByNamespace[namespace] = nil }
+
+  mutating func drop(database: String) {
+    for namespace in indexesByNamespace.keys where namespace.database == database {
+      indexesByNamespace[namespace] = nil
+    }
+  }
+
+  mutating func rename(_ namespace: Namespace, to target: Namespace) {
+    indexesByNamespace[target] = indexesByNamespace.removeValue(forKey: namespace)
+  }
+}
