@@ -6,7 +6,10 @@ struct MartletCommand: ParsableCommand {
     commandName: "martlet",
     abstract: "Migrations, backups and validation for MongoDB, for maintenance windows.",
     version: Version.text,
-    subcommands: [InitCommand.self, DoctorCommand.self, MigrateGroup.self, DevGroup.self])
+    subcommands: [
+      InitCommand.self, DoctorCommand.self, MigrateGroup.self, DumpCommand.self, LoadCommand.self,
+      InspectCommand.self, DevGroup.self,
+    ])
 }
 
 enum Version {

@@ -9,7 +9,7 @@ public func runMartlet(_ arguments: [String]) -> Int32 {
     return CommandStatus.done.rawValue
   }
   do {
-    var command = try MartletCommand.parseAsRoot(arguments)
+    var command = try MartletCommand.parseAsRoot(ToolArguments.normalized(arguments))
     try command.run()
     return CommandStatus.done.rawValue
   } catch let code as ExitCode {

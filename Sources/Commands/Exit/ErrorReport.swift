@@ -1,4 +1,5 @@
 import BSON
+import Dump
 import Migration
 import MongoDB
 
@@ -25,6 +26,7 @@ struct ErrorReport: Sendable, Hashable {
       if error.code == .interrupted, let reason { status = CommandStatus(stopped: reason) }
     case let error as MongoError: self.init(mongo: error, stopped: reason)
     case let error as MigrationError: self.init(migration: error)
+    case let error as DumpError: self.init(dump: error, stopped: reason)
     case let error as BSONError:
       self.init(code: "malformedBSON", message: error.description, status: .failed)
     default:

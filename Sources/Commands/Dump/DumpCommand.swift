@@ -1,0 +1,224 @@
+import ArgumentParser
+import BSON
+import Dump
+import Foundation
+import MongoDB
+
+/// `martlet dump`: mongodump's flags and formats.
+struct DumpCommand: LeafCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "dump",
+    abstract: "Dump a server, a database or a collection, as mongodump does.",
+    discussion: """
+      Writes mongodump's formats. On a replica set of 5.0 or newer everything is read at one moment, \
+      unless a collection is capped or the reading would take too long; how it was read is printed.
+
+      EXAMPLES:
+        martlet dump --db shop --archive=shop.archive.gz --gzip
+        martlet dump --out dump                   # a folder, all databases
+        martlet dump --db shop --archive | ssh host martlet load --archive
+        martlet dump --oplog --archive=all.archive --summary all.json
+      """,
+    helpNames: [.long])
+
+  @OptionGroup var tool: ToolOptions
+
+  @Argument(help: ArgumentHelp("Connection string.", valueName: "uri"))
+  var positional: String?
+
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("Folder; - is standard output.", valueName: "dir"))
+  var out: String?
+
+  @Option(
+    name: .long, help: ArgumentHelp("One file; without a value standard output.", valueName: "file")
+  )
+  var archive: String?
+
+  @Flag(help: "Compress.")
+  var gzip = false
+
+  @Option(name: .customLong("gzip-level"), help: ArgumentHelp("1 (fast) to 9.", valueName: "n"))
+  var gzipLevel = 1
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Only these documents.", valueName: "json"))
+  var query: String?
+
+  @Option(
+    name: .customLong("queryFile"), help: ArgumentHelp("The same in a file.", valueName: "file"))
+  var queryFile: String?
+
+  @Option(
+    name: .customLong("readPreference"),
+    help: ArgumentHelp("primary, secondary, …", valueName: "mode"))
+  var readPreference: String?
+
+  @Flag(name: .customLong("forceTableScan"), help: .hidden)
+  var forceTableScan = false
+
+  @Flag(help: "Also the oplog of the time it takes.")
+  var oplog = false
+
+  @Flag(help: "Everything at one moment, or fail.")
+  var consistent = false
+
+  @Flag(
+    name: .customLong("no-consistent"), help: "Each collection when its turn comes, as mongodump.")
+  var notConsistent = false
+
+  @Flag(name: .customLong("dumpDbUsersAndRoles"), help: "Also the database's users and roles.")
+  var dumpDbUsersAndRoles = false
+
+  @Option(
+    name: .customLong("excludeCollection"),
+    help: ArgumentHelp("Leave out; may be repeated.", valueName: "name"))
+  var excludeCollection: [String] = []
+
+  @Option(
+    name: .customLong("excludeCollectionsWithPrefix"),
+    help: ArgumentHelp("Leave out by beginning; may be repeated.", valueName: "prefix"))
+  var excludeCollectionsWithPrefix: [String] = []
+
+  @Option(
+    name: [.customShort("j"), .customLong("numParallelCollections")],
+    help: ArgumentHelp("Read at a time.", valueName: "n"))
+  var numParallelCollections = 4
+
+  @Flag(name: .customLong("viewsAsCollections"), help: "What views show, and no collections.")
+  var viewsAsCollections = false
+
+  @Option(help: ArgumentHelp("Counts, bytes and fingerprints as JSON.", valueName: "file"))
+  var summary: String?
+
+  @Option(name: .customLong("min-snapshot-range"), help: .hidden)
+  var rangeSize: Int64 = 32 << 20
+
+  var options: GlobalOptions {
+    var global = tool.global
+    if let positional, positional.hasPrefix("mongodb") { global.uri = positional }
+    // The archive is on standard output: nothing else may be.
+    if archive == "-" || out == "-" { global.json = false }
+    return global
+  }
+
+  func execute(_ context: CommandContext) throws -> CommandStatus {
+    let settings = try context.settings()
+    let dump = try dumpOptions(context, settings)
+    let target = try target()
+    let pool = try tool.pool(context, settings, size: numParallelCollections + 4)
+    let progress = Progress(context.console, "dump", unit: .bytes)
+    var watched = dump
+    watched.progress = { progress.update(done: $0.bytes, total: $0.expectedBytes) }
+    watched.notice = { context.console.status("note: \($0)") }
+    let result = try Dumper(pool: pool, options: watched).run(to: target)
+    progress.finish()
+    if let summary { try write(result, to: summary) }
+    if options.json { context.console.out(result.document.extendedJSON(.relaxed, indent: 2)) }
+    let moment = result.clusterTime.map { " at \($0)" } ?? ""
+    context.console.status(
+      "\(result.total.count) documents of \(result.collections.count) collections; "
+        + "consistency: \(result.mode.rawValue)\(moment)")
+    return .done
+  }
+
+  // MARK: - Options
+
+  private func dumpOptions(_ context: CommandContext, _ settings: Settings) throws -> DumpOptions {
+    try refuse()
+    var dump = DumpOptions()
+    dump.database = tool.database(settings)
+    dump.collection = tool.collection
+    dump.query = try parsedQuery()
+    dump.excludedCollections = excludeCollection
+    dump.excludedPrefixes = excludeCollectionsWithPrefix
+    dump.includesUsersAndRoles = dumpDbUsersAndRoles
+    dump.viewsAsCollections = viewsAsCollections
+    dump.parallel = numParallelCollections
+    dump.rangeSize = rangeSize
+    dump.compressionLevel = gzip ? gzipLevel : nil
+    dump.readPreference = try ReadPreference.named(readPreference)
+    dump.cancellation = context.cancellation
+    if oplog {
+      dump.consistency = .oplog
+    } else if consistent {
+      dump.consistency = .snapshot
+    } else if notConsistent || query != nil || queryFile != nil {
+      dump.consistency = .none
+    }
+    try dump.check()
+    return dump
+  }
+
+  private func refuse() throws(CommandError) {
+    let pairs: [(Bool, String)] = [
+      (out != nil && archive != nil, "--out and --archive exclude each other"),
+      (out == "-" && tool.collection == nil, "--out - takes one collection"),
+      (out == "-" && gzip, "--out - is not compressed"),
+      (query != nil && queryFile != nil, "--query and --queryFile exclude each other"),
+      (forceTableScan && query != nil, "--forceTableScan and --query exclude each other"),
+      (consistent && (oplog || notConsistent), "--consistent stands alone"),
+      (oplog && notConsistent, "--oplog and --no-consistent exclude each other"),
+      (!(1...9).contains(gzipLevel), "--gzip-level is 1 to 9"),
+      (
+        positional != nil && positional?.hasPrefix("mongodb") != true,
+        "the only argument without a flag is a connection string"
+      ),
+    ]
+    for (isWrong, message) in pairs where isWrong { throw CommandError(.usage, message) }
+  }
+
+  private func parsedQuery() throws -> Document? {
+    var text = query
+    if let queryFile {
+      do { text = try String(contentsOfFile: queryFile, encoding: .utf8) } catch {
+        throw CommandError(.usage, "cannot read \(queryFile)")
+      }
+    }
+    guard let text else { return nil }
+    do { return try ExtendedJSON.parseDocument(text) } catch {
+      throw CommandError(.usage, "the query is not Extended JSON: \(error)")
+    }
+  }
+
+  private func target() throws -> DumpTarget {
+    if out == "-" { return .documents(DescriptorSink(descriptor: 1, path: "standard output")) }
+    guard let archive else { return .directory(path: out ?? "dump") }
+    if archive == "-" {
+      return .archiveStream(DescriptorSink(descriptor: 1, path: "standard output"))
+    }
+    var isDirectory: ObjCBool = false
+    if FileManager.default.fileExists(atPath: archive, isDirectory: &isDirectory),
+      isDirectory.boolValue
+    {
+      return .archive(path: archive + (gzip ? "/archive.gz" : "/archive"))
+    }
+    return .archive(path: archive)
+  }
+
+  private func write(_ result: DumpSummary, to path: String) throws {
+    try OutputFile.write(
+      Array((result.document.extendedJSON(.relaxed, indent: 2) + "\n").utf8), to: path)
+  }
+}
+
+extension ReadPreference {
+  /// A mode by its name, alone or as `{"mode": …}`.
+  static func named(_ text: String?) throws(CommandError) -> ReadPreference {
+    guard let text else { return .primary }
+    var name = text
+    if text.hasPrefix("{"), let document = try? ExtendedJSON.parseDocument(text) {
+      guard document.count == 1, let mode = document["mode"]?.stringValue else {
+        throw CommandError(.usage, "--readPreference takes a mode; tag sets are not supported")
+      }
+      name = mode
+    }
+    switch name {
+    case "primary": return .primary
+    case "primaryPreferred": return .primaryPreferred
+    case "secondary": return .secondary
+    case "secondaryPreferred": return .secondaryPreferred
+    case "nearest": return .nearest
+    default: throw CommandError(.usage, "'\(name)' is not a read preference")
+    }
+  }
+}
