@@ -34,12 +34,13 @@ import Testing
     "data.before-commit:1", "data.chunk.committed:1", "data.before-commit:7",
     "data.chunk.committed:12", "step.before-journal:3", "step.done:3", "step.intent:4",
     "step.before-journal:4", "step.done:4", "step.intent:5", "step.before-journal:5",
-    "step.intent:6", "keep.before-rename", "keep.renamed", "step.before-journal:6",
+    "step.intent:6", "keep.before-rename", "keep.renamed", "keep.archived", "keep.noted",
+    "step.before-journal:6",
     "step.intent:7", "step.before-journal:7", "step.done:7",
   ]
 
   static let downPoints = [
-    "down.claimed", "undo.before-journal:7", "undo.done:7", "undo.before-journal:6",
+    "down.claimed", "undo.before-journal:7", "undo.done:7", "keep.loaded", "undo.before-journal:6",
     "undo.before-journal:5", "undo.before-journal:4", "data.undo.before-commit:1",
     "data.undo.committed:5", "undo.before-journal:3", "undo.done:2", "undo.before-journal:1",
     "keep.renamed", "undo.before-journal:0", "undo.done:0",

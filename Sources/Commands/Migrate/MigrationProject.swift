@@ -23,9 +23,11 @@ struct MigrationProject {
       context.console.detail("\(problem.error.message)")
     }
     let names = LedgerNames(ledger: settings.migrationsCollection.value)
-    migrator = try Migrator(
+    var migrator = try Migrator(
       pool: try context.pool(settings), database: database, files: files, names: names,
       tool: "martlet \(Version.text)")
+    migrator.archive = KeptArchives(folder: "\(settings.folder)/.martlet/kept")
+    self.migrator = migrator
   }
 
   /// The migrations of the configured folder.

@@ -16,7 +16,7 @@ extension DefinitionRunner {
       }
     case "rebuildIndex": try rebuild(collection, undo)
     case "rename": try renameBack(undo)
-    case "unkeep": try KeptCollections(database, names: names).bringBack(undo)
+    case "unkeep": try kept.bringBack(undo)
     default: break
     }
     return nil
@@ -24,7 +24,6 @@ extension DefinitionRunner {
 
   /// A collection that has gained documents is kept: a derived `down` destroys no data.
   private func dropOrKeep(_ collection: String, step: Int) throws -> String? {
-    let kept = KeptCollections(database, names: names)
     let token = "\(seed)/down/\(step)"
     guard let intent = try kept.intent(for: collection, token: token) else {
       // The attempt before this one may have died right after its rename.
@@ -73,7 +72,7 @@ extension DefinitionRunner {
     let there = Set(try database.listCollections().map(\.name))
     if !there.contains(from), there.contains(to) { try database.rename(to, to: from) }
     if let target = undo["target"]?.documentValue {
-      try KeptCollections(database, names: names).bringBack(target)
+      try kept.bringBack(target)
     }
   }
 }

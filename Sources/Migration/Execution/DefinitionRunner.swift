@@ -11,6 +11,10 @@ struct DefinitionRunner {
   /// Distinguishes kept names of different runs.
   let seed: String
   let watch: BuildWatch
+  /// Where dropped collections go.
+  let archive: (any CollectionArchive)?
+
+  var kept: KeptCollections { KeptCollections(database, names: names, archive: archive) }
 
   /// How the step is taken back, found out before it runs; journalled before it runs.
   func intent(for step: PlannedStep) throws -> Document {
@@ -27,7 +31,7 @@ struct DefinitionRunner {
     case .collMod: return try CollModInverse(database: database).undo(of: step.command)
     case .renameCollection: return try renameIntent(step)
     case .drop:
-      return try KeptCollections(database, names: names).intent(
+      return try kept.intent(
         for: target, token: "\(seed)/\(step.index)") ?? UndoKind.nothing("it was not there")
     default:
       return UndoKind.none("\(step.name) has no inverse of its own")
@@ -44,9 +48,9 @@ struct DefinitionRunner {
     case .renameCollection: return try rename(step, intent)
     case .drop:
       guard intent["kind"] == "unkeep" else { return nil }
-      let kept = try KeptCollections(database, names: names).keep(
+      let isKept = try kept.keep(
         intent, migration: migration, reason: "drop", release: release)
-      return kept ? ["kept": intent["kept"] ?? ""] : nil
+      return isKept ? ["kept": intent["kept"] ?? ""] : nil
     default:
       return summary(try send(step.command))
     }
@@ -96,7 +100,7 @@ struct DefinitionRunner {
     let to = Names.collection(step.command["to"]?.stringValue ?? "", in: database.name)
     var intent = UndoKind.rename(from: from, to: to)
     if step.command.isTruthyFlag("dropTarget"),
-      let target = try KeptCollections(database, names: names).intent(
+      let target = try kept.intent(
         for: to, token: "\(seed)/\(step.index)")
     {
       intent.append("target", .document(target))
@@ -111,7 +115,7 @@ struct DefinitionRunner {
     // Only the rename itself can have removed the source.
     guard there.contains(from) || !there.contains(to) else { return nil }
     if let target = intent["target"]?.documentValue {
-      _ = try KeptCollections(database, names: names).keep(
+      _ = try kept.keep(
         target, migration: migration, reason: "replaced by \(from)", release: release)
     }
     try database.rename(from, to: to)

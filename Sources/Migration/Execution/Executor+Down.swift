@@ -167,7 +167,8 @@ extension Executor {
   {
     DefinitionRunner(
       client: client, database: database, names: environment.names, migration: planned.name,
-      release: plan.release, seed: planned.seed, watch: watch(planned.name, step: step.index))
+      release: plan.release, seed: planned.seed, watch: watch(planned.name, step: step.index),
+      archive: environment.archive)
   }
 
   func watch(_ migration: String, step: Int) -> BuildWatch {

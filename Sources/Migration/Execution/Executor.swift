@@ -16,6 +16,8 @@ struct RunEnvironment: Sendable {
   let observer: @Sendable (ExecutionEvent) -> Void
   /// False on a standalone.
   let hasTransactions: Bool
+  /// Where dropped collections go; nil keeps them in the database.
+  let archive: (any CollectionArchive)?
 }
 
 /// Executes a plan, journalling every step.

@@ -154,7 +154,7 @@ struct GroupRunner {
     DefinitionRunner(
       client: executor.client, database: executor.database, names: environment.names,
       migration: planned.name, release: release, seed: planned.seed,
-      watch: executor.watch(planned.name, step: step.index))
+      watch: executor.watch(planned.name, step: step.index), archive: environment.archive)
   }
 
   private func data(_ step: PlannedStep) -> DataStepRunner {

@@ -3,8 +3,8 @@ public import MongoDB
 
 /// Collections that were to be dropped and are kept under another name instead.
 ///
-/// A rename is instant and loses no late write; the data stays in the database until it is
-/// forgotten on request.
+/// A rename is instant and loses no late write. With an archive the renamed collection is then written
+/// there, read back and dropped; without one it stays in the database. Both last until forgotten.
 public struct KeptCollections {
   /// One that is kept.
   public struct Kept: Sendable {
@@ -19,14 +19,20 @@ public struct KeptCollections {
     public let ttl: [Document]
     public var documents: Int64?
     public var bytes: Int64?
+    /// Where it is, when it is outside the database.
+    public var archive: ArchivedCollection?
   }
 
   let database: Database
   let names: LedgerNames
+  let archive: (any CollectionArchive)?
 
-  public init(_ database: Database, names: LedgerNames) {
+  public init(
+    _ database: Database, names: LedgerNames, archive: (any CollectionArchive)? = nil
+  ) {
     self.database = database
     self.names = names
+    self.archive = archive
   }
 
   /// The largest expiry that servers of any supported version take on an existing index: what it
@@ -78,7 +84,9 @@ public struct KeptCollections {
       try dropIfThere(collection)
       return false
     }
-    if type == "timeseries" { return try dropEmptyTimeSeries(collection) }
+    if type == "timeseries" {
+      return try keepTimeSeries(intent, migration: migration, reason: reason)
+    }
     let there = Set(try database.listCollections().map(\.name))
     if there.contains(collection), !there.contains(kept) {
       let now = try database.client.serverTime()
@@ -104,27 +112,79 @@ public struct KeptCollections {
   /// - Returns: true when it is kept.
   func finish(_ kept: String) throws -> Bool {
     let found = try database.findOne(kept, options: ["projection": ["_id": 1]])
-    guard found == nil else { return true }
+    guard found == nil else {
+      try moveOut(kept)
+      return true
+    }
+    // Moved out by an attempt that died right after it.
+    if try archived(kept) != nil { return true }
     try dropIfThere(kept)
     try erase(kept)
     return false
+  }
+
+  /// Writes a kept collection to the archive, notes where, and only then drops it.
+  private func moveOut(_ kept: String) throws {
+    guard let archive else { return }
+    let written = try archive.keep(
+      kept, as: kept, database: database.name, pool: database.client.pool)
+    CrashPoint.reached("keep.archived")
+    try note(written, of: kept)
+    CrashPoint.reached("keep.noted")
+    try dropIfThere(kept)
+  }
+
+  private func note(_ written: ArchivedCollection, of kept: String) throws {
+    _ = try database.update(
+      names.kept,
+      [
+        [
+          "q": ["_id": .string(kept)],
+          "u": [
+            "$set": [
+              "archive": [
+                "path": .string(written.path), "collection": .string(written.collection),
+                "documents": .int64(written.documents), "bytes": .int64(written.bytes),
+              ]
+            ]
+          ],
+        ]
+      ])
+  }
+
+  private func archived(_ kept: String) throws -> ArchivedCollection? {
+    try database.findOne(names.kept, filter: ["_id": .string(kept)]).flatMap(Self.archive(in:))
+  }
+
+  private static func archive(in record: Document) -> ArchivedCollection? {
+    guard let archive = record["archive"]?.documentValue, let path = archive["path"]?.stringValue
+    else { return nil }
+    return ArchivedCollection(
+      collection: archive["collection"]?.stringValue ?? "", path: path,
+      documents: archive["documents"]?.integerValue ?? 0,
+      bytes: archive["bytes"]?.integerValue ?? 0)
   }
 
   /// Brings back what an intent put aside: by rename, or as an empty collection again.
   func bringBack(_ intent: Document) throws {
     let collection = intent["collection"]?.stringValue ?? ""
     let kept = intent["kept"]?.stringValue ?? ""
-    let there = Set(try database.listCollections().map(\.name))
-    if there.contains(kept) {
-      if there.contains(collection) {
-        guard try database.findOne(collection, options: ["projection": ["_id": 1]]) == nil else {
-          throw MigrationError(
-            .conflict,
-            "\(collection) exists and has documents, so \(kept) cannot take its name back",
-            hint: "rename or empty \(collection), then run the command again")
-        }
-        try dropIfThere(collection)
+    var there = Set(try database.listCollections().map(\.name))
+    if !there.contains(kept), let archived = try archived(kept) {
+      if intent["type"] == "timeseries" {
+        try free(collection, there)
+        try load(archived, as: collection)
+        return try discard(kept, archived)
       }
+      // Under another name first: a load that dies leaves nothing that looks complete.
+      let loading = kept + "_l"
+      try load(archived, as: loading)
+      CrashPoint.reached("keep.loaded")
+      try database.rename(loading, to: kept)
+      there.insert(kept)
+    }
+    if there.contains(kept) {
+      try free(collection, there)
       try database.rename(kept, to: collection)
     } else if !there.contains(collection), let create = intent["create"]?.documentValue {
       _ = try database.run(create, options: .majority)
@@ -139,7 +199,37 @@ public struct KeptCollections {
     for index in try ttlIndexes(intent) {
       _ = try database.run(["collMod": .string(collection), "index": .document(index)])
     }
+    if let archived = try archived(kept) { return try discard(kept, archived) }
     try erase(kept)
+  }
+
+  /// Makes room for a name that comes back: an empty collection goes, one with documents stays.
+  private func free(_ collection: String, _ there: Set<String>) throws {
+    guard there.contains(collection) else { return }
+    guard try database.findOne(collection, options: ["projection": ["_id": 1]]) == nil else {
+      throw MigrationError(
+        .conflict,
+        "\(collection) exists and has documents, so what was kept cannot take its name back",
+        hint: "rename or empty \(collection), then run the command again")
+    }
+    try dropIfThere(collection)
+  }
+
+  private func load(_ archived: ArchivedCollection, as collection: String) throws {
+    guard let archive else {
+      throw MigrationError(
+        .notReady,
+        "\(collection) is kept in the archive \(archived.path), which cannot be read here",
+        hint: "run `martlet migrate down` where that archive is")
+    }
+    try archive.load(
+      archived, as: collection, database: database.name, pool: database.client.pool)
+  }
+
+  /// The archive is deleted after the record: a leftover file does no harm.
+  private func discard(_ kept: String, _ archived: ArchivedCollection) throws {
+    try erase(kept)
+    try archive?.delete(archived)
   }
 
   /// Everything that is kept, oldest first, with its size.
@@ -155,7 +245,11 @@ public struct KeptCollections {
         reason: document["reason"]?.stringValue ?? "",
         at: document["at"]?.dateValue ?? DateTime(milliseconds: 0),
         ttl: (document["ttl"]?.arrayValue ?? []).compactMap(\.documentValue))
-      if let stats = try? database.run(["collStats": .string(name)]) {
+      kept.archive = Self.archive(in: document)
+      if let archive = kept.archive {
+        kept.documents = archive.documents
+        kept.bytes = archive.bytes
+      } else if let stats = try? database.run(["collStats": .string(name)]) {
         kept.documents = stats["count"]?.integerValue
         kept.bytes = stats["size"]?.integerValue
       }
@@ -167,11 +261,12 @@ public struct KeptCollections {
   /// Drops a kept collection for good.
   /// - Returns: false when nothing of that name is kept.
   public func forget(_ name: String) throws -> Bool {
-    guard try database.findOne(names.kept, filter: ["_id": .string(name)]) != nil else {
+    guard let record = try database.findOne(names.kept, filter: ["_id": .string(name)]) else {
       return false
     }
     try dropIfThere(name)
     try erase(name)
+    if let archived = Self.archive(in: record) { try archive?.delete(archived) }
     return true
   }
 
@@ -211,13 +306,27 @@ public struct KeptCollections {
 
   private func dropIfThere(_ collection: String) throws { try database.drop(collection) }
 
-  private func dropEmptyTimeSeries(_ collection: String) throws -> Bool {
-    if try database.findOne(collection) != nil {
+  /// No server can rename a time-series: with documents it goes to the archive, or stays.
+  private func keepTimeSeries(_ intent: Document, migration: String, reason: String) throws -> Bool
+  {
+    let collection = intent["collection"]?.stringValue ?? ""
+    let kept = intent["kept"]?.stringValue ?? ""
+    if try database.findOne(collection) == nil {
+      try dropIfThere(collection)
+      return try archived(kept) != nil
+    }
+    guard let archive else {
       throw MigrationError(
         .irreversible, "\(collection) is a time-series with data, which no server can rename",
-        hint: "dump it first, empty it, and run the command again")
+        hint: "use the martlet program, which archives it, or dump and empty it first")
     }
+    let written = try archive.keep(
+      collection, as: kept, database: database.name, pool: database.client.pool)
+    try record(
+      kept, intent, ttl: [], migration: migration, reason: reason,
+      at: try database.client.serverTime())
+    try note(written, of: kept)
     try dropIfThere(collection)
-    return false
+    return true
   }
 }

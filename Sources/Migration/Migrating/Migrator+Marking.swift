@@ -117,7 +117,9 @@ extension Migrator {
   public func forget(_ name: String, cancellation: Cancellation = Cancellation()) throws {
     try withLease(cancellation) { _, client in
       let database = client.database(self.database)
-      var found = try KeptCollections(database, names: names).forget(name)
+      var found = try KeptCollections(
+        database, names: names, archive: archive
+      ).forget(name)
       let undo = name.hasPrefix(names.undoPrefix) ? name : names.undo(of: name)
       if !found, try !database.listCollections(filter: ["name": .string(undo)]).isEmpty {
         try database.drop(undo)

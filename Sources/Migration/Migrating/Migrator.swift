@@ -21,6 +21,8 @@ public struct Migrator: Sendable {
   /// How long a lease lasts without a heartbeat, and how long to wait for another's.
   public var leaseDuration: Duration = .seconds(60)
   public var lockWait: Duration = .zero
+  /// Where dropped collections go; nil keeps them in the database under another name.
+  public var archive: (any CollectionArchive)?
   /// Recorded with each run: host, user, pid, tool.
   public let appliedBy: Document
   let code: [String: CodeMigration]
@@ -160,7 +162,7 @@ public struct Migrator: Sendable {
     let environment = RunEnvironment(
       pool: pool, database: database, names: names, fence: lease.fence, cancellation: cancellation,
       appliedBy: appliedBy, code: code, observer: observer,
-      hasTransactions: try client.hello().hasTransactions)
+      hasTransactions: try client.hello().hasTransactions, archive: archive)
     return try Executor(environment, client: client).run(plan)
   }
 
