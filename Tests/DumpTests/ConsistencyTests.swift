@@ -1,0 +1,205 @@
+import BSON
+import Foundation
+import MongoDB
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Dump
+
+/// Money moves between two collections while they are dumped; the total never changes.
+@Suite struct ConsistencyTests {
+  private static let total: Int64 = 100 * 1000
+
+  /// `first` is larger, so it is read first.
+  private func fill(_ server: TestServer) throws {
+    try server.withDatabase { database in
+      let pad = Value.string(String(repeating: "x", count: 200))
+      _ = try database.insert(
+        "first", (0..<100).map { ["_id": .int32($0), "n": 1000, "pad": pad] })
+      _ = try database.insert("second", [["_id": 0, "n": 0]])
+    }
+  }
+
+  /// In one transaction.
+  private static func move(_ server: TestServer) throws {
+    try server.pool.withClient { client in
+      let database = client.database(server.databaseName)
+      try client.withTransaction { session in
+        _ = try database.update(
+          "first", [["q": ["_id": 1], "u": ["$inc": ["n": -10]]]], session: session)
+        _ = try database.update(
+          "second", [["q": ["_id": 0], "u": ["$inc": ["n": 10]]]], session: session)
+      }
+    }
+  }
+
+  /// Dumps, and runs `act` when the first collection has been read.
+  private func dump(
+    _ server: TestServer, _ path: String, _ mode: ConsistencyChoice,
+    pool: ClientPool? = nil, act: @escaping @Sendable () throws -> Void
+  ) throws -> DumpSummary {
+    let acted = Mutex(false)
+    var options = DumpOptions()
+    options.database = server.databaseName
+    options.consistency = mode
+    options.parallel = 1
+    options.progress = { _ in
+      let isFirst = acted.withLock { acted in
+        defer { acted = true }
+        return !acted
+      }
+      if isFirst { do { try act() } catch { Issue.record(error) } }
+    }
+    return try Dumper(pool: pool ?? server.pool, options: options).run(to: .archive(path: path))
+  }
+
+  private func sum(_ path: String) throws -> Int64 {
+    let total = Mutex<Int64>(0)
+    var inspector = Inspector()
+    inspector.document = { namespace, bytes in
+      guard namespace != .oplog else { return }
+      let n = try Document(bytes: [UInt8](bytes))["n"]?.integerValue ?? 0
+      total.withLock { $0 += n }
+    }
+    _ = try inspector.inspect(path: path)
+    return total.withLock { $0 }
+  }
+
+  private func loadedSum(_ server: TestServer) throws -> Int64 {
+    try server.pool.withClient { client in
+      var total: Int64 = 0
+      for name in ["first", "second"] {
+        try client.database(server.copyName).find(name).forEach {
+          total += $0["n"]?.integerValue ?? 0
+        }
+      }
+      return total
+    }
+  }
+
+  @Test("a snapshot has the total of one moment")
+  func snapshot() throws {
+    try TestServer.withCopy { server, scratch in
+      try fill(server)
+      let path = scratch.file("a")
+      let summary = try dump(server, path, .automatic) { try Self.move(server) }
+      #expect(summary.mode == .snapshot)
+      #expect(summary.clusterTime != nil)
+      #expect(try sum(path) == Self.total)
+    }
+  }
+
+  @Test("a plain dump has a total that never was: the negative control")
+  func plain() throws {
+    try TestServer.withCopy { server, scratch in
+      try fill(server)
+      let path = scratch.file("a")
+      let summary = try dump(server, path, .none) { try Self.move(server) }
+      #expect(summary.mode == .none)
+      #expect(try sum(path) == Self.total + 10)
+    }
+  }
+
+  @Test("a dump with the oplog has the right total once it is replayed")
+  func oplog() throws {
+    try TestServer.withCopy { server, scratch in
+      try fill(server)
+      let path = scratch.file("a")
+      let summary = try dump(server, path, .oplog) { try Self.move(server) }
+      #expect(summary.mode == .oplog)
+      #expect(try sum(path) == Self.total + 10)
+      _ = try server.loadCopy(.archive(path: path))
+      #expect(try loadedSum(server) == Self.total + 10)
+      let replayed = try server.loadCopy(.archive(path: path)) { $0.replaysOplog = true }
+      #expect(replayed.replayed >= 2)
+      #expect(try loadedSum(server) == Self.total)
+    }
+  }
+
+  @Test("a snapshot that the server forgets is completed with the oplog, and says so")
+  func historyRunsOut() throws {
+    try TestServer.withCopy { server, scratch in
+      try fill(server)
+      let path = scratch.file("a")
+      // Its own name, so that no other test meets the failure.
+      let settings = try ConnectionSettings(uri: server.uri, appName: server.databaseName)
+      let pool = try ClientPool(settings)
+      let summary = try dump(server, path, .automatic, pool: pool) {
+        try Self.move(server)
+        try server.pool.withClient { client in
+          _ = try client.run(
+            [
+              "configureFailPoint": "failCommand", "mode": ["times": 1],
+              "data": [
+                "failCommands": ["find"], "errorCode": 239,
+                "appName": .string(server.databaseName),
+              ],
+            ], on: "admin")
+        }
+      }
+      #expect(summary.mode == .oplog)
+      #expect(summary.notices.contains { $0.contains("history") })
+      #expect(try sum(path) == Self.total + 10)
+      let loaded = try server.loadCopy(.archive(path: path)) { $0.replaysOplog = true }
+      #expect(loaded.isComplete)
+      #expect(try loadedSum(server) == Self.total)
+    }
+  }
+
+  @Test(
+    "a collection that is dropped or renamed before it was read is noticed",
+    arguments: [true, false])
+  func changesUnderway(_ isDrop: Bool) throws {
+    try TestServer.withCopy { server, scratch in
+      try fill(server)
+      let error = #expect(throws: DumpError.self) {
+        try dump(server, scratch.file("a"), .automatic) {
+          try server.withDatabase { database in
+            if isDrop {
+              try database.drop("second")
+            } else {
+              try database.rename("second", to: "third")
+            }
+          }
+        }
+      }
+      #expect(error?.code == .inconsistent)
+      #expect(error?.namespace == server.databaseName + ".second")
+      #expect(scratch.names.isEmpty)
+    }
+  }
+
+  @Test("what happens during a dump with the oplog is there after the replay")
+  func changes() throws {
+    try TestServer.withCopy { server, scratch in
+      try fill(server)
+      let path = scratch.file("a")
+      _ = try dump(server, path, .oplog) {
+        try Self.move(server)
+        try server.withDatabase { database in
+          _ = try database.run(["create": "fresh", "collation": ["locale": "fr"]])
+          _ = try database.run([
+            "createIndexes": "fresh", "indexes": [["key": ["a": 1], "name": "a_1"]],
+          ])
+          _ = try database.insert("fresh", (0..<50).map { ["_id": .int32($0), "a": .int32($0)] })
+          _ = try database.delete("fresh", [["q": ["_id": 7], "limit": 1]])
+          _ = try database.run(["create": "seen", "viewOn": "fresh", "pipeline": []])
+          _ = try database.run(["create": "gone"])
+          _ = try database.insert("gone", [["_id": 1]])
+          try database.drop("gone")
+          _ = try database.run([
+            "create": "series", "timeseries": ["timeField": "t", "metaField": "m"],
+          ])
+          _ = try database.insert(
+            "series", [["t": .date(DateTime(milliseconds: 1)), "m": 1, "v": 2]])
+          _ = try database.run([
+            "createIndexes": "first", "indexes": [["key": ["n": 1], "name": "by_n"]],
+          ])
+        }
+      }
+      _ = try server.loadCopy(.archive(path: path)) { $0.replaysOplog = true }
+      #expect(try server.describe(server.copyName) == server.describe(server.databaseName))
+    }
+  }
+}
