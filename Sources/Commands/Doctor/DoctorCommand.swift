@@ -1,4 +1,5 @@
 import ArgumentParser
+import Migration
 import MongoDB
 
 /// `martlet doctor`: whether migrations could run now, and why not.
@@ -23,11 +24,27 @@ struct DoctorCommand: LeafCommand {
     checkup.checks = [SettingsCheck.check(settings)]
     checkup.checks += try serverChecks(context, settings, connection)
     checkup.checks += FileChecks.check(settings.migrationsDirectory.value)
+    checkup.checks += ledgerChecks(context, settings, connected: checkup.checks)
 
     context.console.show(checkup)
     context.console.next(
       checkup.status == .done ? "martlet migrate status" : "mend what failed, then martlet doctor")
     return checkup.status
+  }
+
+  /// Without a server, a database or files there is nothing to compare.
+  private func ledgerChecks(
+    _ context: CommandContext, _ settings: Settings, connected checks: [Check]
+  ) -> [Check] {
+    guard let database = settings.database?.value,
+      !checks.contains(where: { $0.id == "connection" && $0.state == .failed }),
+      let files = try? MigrationLoader(directory: settings.migrationsDirectory.value).load(),
+      let pool = try? context.pool(settings),
+      let migrator = try? Migrator(
+        pool: pool, database: database, files: files,
+        names: LedgerNames(ledger: settings.migrationsCollection.value))
+    else { return LedgerChecks.names.map { .skipped($0, "no connection, database or files") } }
+    return LedgerChecks(migrator: migrator).all()
   }
 
   private func serverChecks(
