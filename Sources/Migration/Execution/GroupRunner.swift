@@ -34,6 +34,7 @@ struct GroupRunner {
       steps.filter { $0.kind == .insert || $0.kind == .update }.filter(createsCollection)
         .map(\.index))
     let defines = steps.contains { !$0.kind.isData }
+    if release < Release(major: 4, minor: 4), !defines { try createUndoCollection() }
     try executor.client.withTransaction(
       cancellation: environment.cancellation, readConcern: defines ? .local : .snapshot
     ) { session in
@@ -53,6 +54,16 @@ struct GroupRunner {
     }
     journal = after
     for step in steps { finish(step, journal[step.index]) }
+  }
+
+  /// 4.2 creates nothing inside a transaction (263).
+  private func createUndoCollection() throws {
+    let name = environment.names.undo(of: planned.name)
+    do {
+      _ = try executor.database.run(["create": .string(name)], options: .majority)
+    } catch {
+      guard error.code == 48 else { throw error }
+    }
   }
 
   private func run(
