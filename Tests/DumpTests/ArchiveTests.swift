@@ -80,7 +80,7 @@ import Testing
   func largest() throws {
     let sink = MemorySink()
     let pool = ChunkPool(budget: 64 << 20)
-    let writer = ArchiveWriter(OrderedOutput(sink, compression: nil), pool: pool)
+    let writer = ArchiveWriter(OrderedOutput(sink, compression: nil))
     try writer.begin(
       ArchivePrelude(
         header: ArchiveHeader(

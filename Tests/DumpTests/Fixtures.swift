@@ -20,7 +20,7 @@ enum Fixtures {
     let sink = MemorySink()
     let pool = ChunkPool(budget: 16 << 20, chunkSize: 64 << 10)
     let output = OrderedOutput(sink, compression: nil)
-    let writer = ArchiveWriter(output, pool: pool)
+    let writer = ArchiveWriter(output)
     let names = ["a", "b", "empty"]
     try writer.begin(
       ArchivePrelude(

@@ -11,14 +11,11 @@ final class ArchiveWriter: Sendable {
   }
 
   private let output: OrderedOutput
-  private let pool: ChunkPool
+  /// Of its own: who holds documents must never wait for room that only documents can give back.
+  private let pool = ChunkPool(budget: 16 << 20, chunkSize: 256 << 10)
   private let state = Monitor(State())
 
-  /// - Parameter pool: where the chunks come from, and room for the framing.
-  init(_ output: OrderedOutput, pool: ChunkPool) {
-    self.output = output
-    self.pool = pool
-  }
+  init(_ output: OrderedOutput) { self.output = output }
 
   /// Writes magic and prelude.
   func begin(_ prelude: ArchivePrelude) throws(DumpError) {
@@ -44,7 +41,7 @@ final class ArchiveWriter: Sendable {
         state.current = namespace
       }
       state.crcs[namespace, default: CRC64()].append(crc)
-      if chunk.count <= pool.chunkSize / 16 {
+      if chunk.count <= pool.chunkSize / 4 {
         put(chunk.bytes, &state, &spare)
       } else {
         flush(&state)

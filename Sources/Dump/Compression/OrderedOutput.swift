@@ -34,17 +34,21 @@ final class OrderedOutput: Sendable {
 
   /// Puts a chunk in line. Does not block; ``drain()`` it afterwards, outside of any lock.
   func enqueue(_ chunk: Chunk) {
-    let number = state.withLock { state in
+    let number: Int? = state.withLock { state in
+      guard state.error == nil else { return nil }
       state.slots.append(Slot(chunk: chunk, compressed: nil, isReady: compression == nil))
       return state.first + (state.slots.count - state.head) - 1
     }
+    guard let number else { return }
     compression?.add(CompressionPool.Job(chunk: chunk, output: self, number: number))
   }
 
   /// Takes the result of compressing chunk `number`.
   func complete(_ number: Int, _ result: Result<[UInt8], DumpError>) {
     state.withLock(wake: true) { state in
+      // After an error nothing is in line any more.
       let index = number - state.first + state.head
+      guard state.error == nil, state.slots.indices.contains(index) else { return }
       switch result {
       case .success(let bytes): state.slots[index].compressed = bytes
       case .failure(let error): if state.error == nil { state.error = error }
@@ -90,6 +94,7 @@ final class OrderedOutput: Sendable {
   private func next() throws(DumpError) -> Slot? {
     let result: Result<Slot?, DumpError> = state.withLock { state in
       if let error = state.error {
+        // Whoever waits for the budget of these chunks must get it, to come here and learn of it.
         state.slots.removeAll()
         state.head = 0
         return .failure(error)
@@ -180,11 +185,9 @@ final class CompressionPool: Sendable {
       do throws(DumpError) {
         let length = try GzipMember.write(job.chunk.bytes, with: compressor, to: scratch)
         job.output.complete(job.number, .success(Array(scratch[..<length])))
-        // A failed write is kept by the output and thrown to whoever owns it.
-        try job.output.drain()
-      } catch {
-        job.output.complete(job.number, .failure(error))
-      }
+      } catch { job.output.complete(job.number, .failure(error)) }
+      // A failed write is kept by the output and thrown to whoever owns it.
+      try? job.output.drain()
     }
   }
 

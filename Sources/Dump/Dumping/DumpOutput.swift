@@ -57,14 +57,14 @@ final class ArchiveOutput: DumpOutput {
   /// - Parameter announcesOplog: the oplog is in the prelude from the start. A file can have it put
   ///   in later, a stream cannot.
   init(
-    sink: any ByteSink, pool: ChunkPool, compression: CompressionPool?, announcesOplog: Bool
+    sink: any ByteSink, compression: CompressionPool?, announcesOplog: Bool
   ) {
     self.sink = sink
     file = sink as? OutputFile
     self.compression = compression
     self.announcesOplog = announcesOplog
     output = OrderedOutput(sink, compression: compression)
-    writer = ArchiveWriter(output, pool: pool)
+    writer = ArchiveWriter(output)
   }
 
   func begin(_ header: ArchiveHeader, _ collections: [PlannedCollection]) throws {
@@ -96,8 +96,7 @@ final class ArchiveOutput: DumpOutput {
     prelude.entries.append(try PlannedCollection.oplog.entry())
     let small = MemorySink()
     let replacement = OrderedOutput(small, compression: compression)
-    let pool = ChunkPool(budget: 8 << 20)
-    let writer = ArchiveWriter(replacement, pool: pool)
+    let writer = ArchiveWriter(replacement)
     try writer.begin(prelude)
     try writer.finish()
     try file.replaceStart(begun.withLock { $0.preludeLength }, with: small.bytes)

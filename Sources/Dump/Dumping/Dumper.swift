@@ -52,11 +52,11 @@ public struct Dumper: Sendable {
     switch target {
     case .archive(let path):
       return ArchiveOutput(
-        sink: try OutputFile(path: path), pool: chunks, compression: compression,
+        sink: try OutputFile(path: path), compression: compression,
         announcesOplog: usesOplog)
     case .archiveStream(let sink):
       return ArchiveOutput(
-        sink: sink, pool: chunks, compression: compression,
+        sink: sink, compression: compression,
         announcesOplog: usesOplog || basis.point.mayChange)
     case .directory(let path):
       return try DirectoryOutput(

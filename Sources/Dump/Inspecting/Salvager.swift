@@ -39,7 +39,7 @@ public struct Salvager {
   public func salvage(_ source: any ByteSource, to sink: any ByteSink) throws(DumpError) -> Report {
     let pool = ChunkPool(budget: 128 << 20)
     let output = OrderedOutput(sink, compression: nil)
-    let writer = ArchiveWriter(output, pool: pool)
+    let writer = ArchiveWriter(output)
     var run = try SalvageRun(source, pool: pool, writer: writer)
     try run.copy()
     try output.finish()

@@ -49,6 +49,8 @@ final class Chunk: @unchecked Sendable {
 final class ChunkPool: Sendable {
   private struct State {
     var used = 0
+    /// Chunks that are larger than ordinary ones, for single large documents.
+    var large = 0
     var spare: [UnsafeMutableRawPointer] = []
     var stopped = false
   }
@@ -67,14 +69,18 @@ final class ChunkPool: Sendable {
 
   /// A chunk of at least `capacity` bytes; blocks until the budget allows it.
   ///
-  /// A larger one than the whole budget is given when nothing else is out.
+  /// Two large ones may be out beyond it: who has one may need the next before giving it back.
   /// - Throws: ``DumpError`` `.cancelled` after ``stop()``.
   func take(_ capacity: Int = 0) throws(DumpError) -> Chunk {
     let size = max(capacity, chunkSize)
     let granted: UnsafeMutableRawPointer?? = state.wait { state in
       if state.stopped { return .some(nil) }
-      guard state.used == 0 || state.used + size <= budget else { return nil }
+      let isLarge = size > chunkSize
+      guard state.used + size <= budget || state.used == 0 || isLarge && state.large < 2 else {
+        return nil
+      }
       state.used += size
+      if isLarge { state.large += 1 }
       return .some(size == chunkSize ? (state.spare.popLast() ?? allocate(size)) : allocate(size))
     }
     guard let base = granted ?? nil else { throw DumpError(.cancelled, "stopped") }
@@ -87,6 +93,7 @@ final class ChunkPool: Sendable {
   fileprivate func giveBack(_ base: UnsafeMutableRawPointer, _ size: Int) {
     state.withLock(wake: true) { state in
       state.used -= size
+      if size > chunkSize { state.large -= 1 }
       if size == chunkSize, !state.stopped { state.spare.append(base) } else { base.deallocate() }
     }
   }
