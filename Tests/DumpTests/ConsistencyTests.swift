@@ -70,8 +70,8 @@ import Testing
     try server.pool.withClient { client in
       var total: Int64 = 0
       for name in ["first", "second"] {
-        try client.database(server.copyName).find(name).forEach {
-          total += $0["n"]?.integerValue ?? 0
+        for document in try client.database(server.copyName).find(name).all() {
+          total += document["n"]?.integerValue ?? 0
         }
       }
       return total

@@ -122,7 +122,7 @@ import Testing
         var expected = CollectionTally()
         try server.withDatabase { database in
           let cursor = try database.find("mixed")
-          while try cursor.nextBatch({ batch in try batch.forEach { expected.add(document: $0) } })
+          while try cursor.nextBatch({ batch in try batch.forEach({ expected.add(document: $0) }) })
             != nil
           {}
         }

@@ -1,4 +1,5 @@
 internal import BSON
+internal import MongoDB
 
 /// Reads an archive piece by piece; what it hands out stays valid as long as it is held.
 ///
@@ -238,6 +239,16 @@ enum RawDocuments {
       try body(UnsafeRawBufferPointer(rebasing: bytes[at..<at + length]))
       at += length
     }
+  }
+}
+
+extension RawDocuments {
+  /// Calls `body` with each document of a server's batch.
+  @inline(__always)
+  static func forEach(
+    in batch: RawBatch, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) throws {
+    try batch.forEach(body)
   }
 }
 

@@ -94,7 +94,7 @@ struct CollectionReader {
       var count: Int64 = 0
       var bytes: Int64 = 0
       let got: Void? = try cursor.nextBatch { batch in
-        try batch.forEach { raw in
+        try RawDocuments.forEach(in: batch) { raw in
           if position.skipsFirst {
             position.skipsFirst = false
             if try Self.id(raw) == position.last { return }
@@ -152,7 +152,7 @@ struct CollectionReader {
       find, on: collection.source.database,
       options: CommandOptions(readPreference: options.readPreference))
     while try cursor.nextBatch({ batch in
-      try batch.forEach { raw in try add(raw, collection, &position) }
+      try RawDocuments.forEach(in: batch) { raw in try add(raw, collection, &position) }
     }) != nil {}
   }
 

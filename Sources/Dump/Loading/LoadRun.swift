@@ -166,7 +166,7 @@ struct LoadRun: Sendable {
           try RawDocuments.forEach(in: run.bytes) { try replayer.add($0) }
         }
       } else {
-        try spool.withLock({ $0 })?.forEach { try replayer.add($0) }
+        try spool.withLock({ $0 })?.forEach(upTo: nil) { try replayer.add($0) }
       }
       try replayer.finish()
       catalog = replayer.catalog

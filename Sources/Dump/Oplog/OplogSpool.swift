@@ -40,7 +40,7 @@ final class OplogSpool: Sendable {
   }
 
   /// Calls `body` with each entry up to `end`, inclusive. Nothing may be appended meanwhile.
-  func forEach(upTo end: Timestamp? = nil, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+  func forEach(upTo end: Timestamp?, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     let rest = state.withLock { state in
       defer { state.buffer.removeAll() }
       state.length += Int64(state.buffer.count)

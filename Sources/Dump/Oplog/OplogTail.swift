@@ -86,7 +86,7 @@ final class OplogTail: Sendable {
       do {
         while cursor.isOpen || isOverlap {
           let got: Void? = try cursor.nextBatch { batch in
-            try batch.forEach { raw in
+            try RawDocuments.forEach(in: batch) { raw in
               let entry = try OplogEntry(Document(bytes: [UInt8](raw)))
               if isOverlap {
                 guard entry.timestamp == resume else { throw rolledOver() }

@@ -53,7 +53,7 @@ struct TransactionBuffer {
   /// Calls `body` with the operations in order, and forgets them.
   mutating func commit(_ key: [UInt8], _ body: (Document) throws -> Void) throws {
     guard let entry = pending.removeValue(forKey: key) else { return }
-    try entry.spool?.forEach { raw in try body(try Document(bytes: [UInt8](raw))) }
+    try entry.spool?.forEach(upTo: nil) { raw in try body(try Document(bytes: [UInt8](raw))) }
     for operation in entry.operations { try body(operation) }
   }
 }
