@@ -1,0 +1,135 @@
+internal import BSON
+internal import MongoDB
+
+/// What a check has at hand. Of one thread.
+final class CheckContext {
+  let database: Database
+  let options: CheckOptions
+  let phase: Phase
+  private(set) var server: ServerDescription
+  private let deadline: ContinuousClock.Instant?
+  private var infos: [String: CollectionInfo]?
+  private var names: [String] = []
+  private var indexLists: [String: [IndexInfo]] = [:]
+  var current: (id: String, subject: String) = ("", "")
+  var checksDone = 0
+  var checks = 0
+
+  init(
+    _ database: Database, _ phase: Phase, _ options: CheckOptions
+  ) throws(MongoError) {
+    self.database = database
+    self.phase = phase
+    self.options = options
+    server = try database.client.hello()
+    deadline = options.timeBudget.map { ContinuousClock.now + $0 }
+  }
+
+  /// Commands of a scan.
+  var scan: CommandOptions {
+    CommandOptions(
+      readPreference: options.readPreference, maxTime: options.commandLimit,
+      comment: server.version >= ServerVersion(4, 4) ? options.comment : nil)
+  }
+
+  /// Stops the check when somebody cancelled or the time is up.
+  func checkTime() throws {
+    try options.cancellation.check()
+    if let deadline, ContinuousClock.now >= deadline { throw TimeIsUp() }
+  }
+
+  var isTimeUp: Bool { deadline.map { ContinuousClock.now >= $0 } ?? false }
+
+  func report(done: Int64, total: Int64? = nil) {
+    options.progress?(
+      CheckProgress(
+        id: current.id, subject: current.subject, checksDone: checksDone, checks: checks,
+        done: done, total: total))
+  }
+
+  // MARK: - catalog
+
+  /// Every collection, view and time-series, by name.
+  func collections() throws(MongoError) -> [CollectionInfo] {
+    _ = try load()
+    return names.compactMap { infos?[$0] }
+  }
+
+  func collection(_ name: String) throws(MongoError) -> CollectionInfo? { try load()[name] }
+
+  private func load() throws(MongoError) -> [String: CollectionInfo] {
+    if let infos { return infos }
+    let list = try database.listCollections()
+    names = list.map(\.name).sorted()
+    let all = Dictionary(list.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    infos = all
+    return all
+  }
+
+  /// The indexes of a collection; none for views.
+  func indexes(_ collection: String) throws(MongoError) -> [IndexInfo] {
+    if let list = indexLists[collection] { return list }
+    guard let info = try self.collection(collection), info.type == .collection else { return [] }
+    let list = try database.listIndexes(
+      collection, includeBuildUUIDs: server.version >= ServerVersion(4, 4))
+    indexLists[collection] = list
+    return list
+  }
+
+  /// The stages of the plan that a find would have, rejected plans left out.
+  func plan(ofFind find: Document) throws(MongoError) -> QueryPlan {
+    let explain: Document = ["explain": .document(find), "verbosity": "queryPlanner"]
+    return QueryPlan(explain: try database.run(explain, options: scan))
+  }
+
+  /// Collections that people made: neither the server's nor ours.
+  func userCollections() throws(MongoError) -> [CollectionInfo] {
+    try collections().filter { !$0.name.hasPrefix("system.") }
+  }
+}
+
+/// The time budget is used up.
+struct TimeIsUp: Error {}
+
+/// What the planner chose.
+struct QueryPlan: Sendable, Hashable {
+  /// Stages from the outermost to the innermost.
+  var stages: [String] = []
+  var indexes: [String] = []
+
+  init(explain: Document) { walk(explain) }
+
+  init(stages: [String], indexes: [String]) {
+    self.stages = stages
+    self.indexes = indexes
+  }
+
+  var isCovered: Bool {
+    !stages.contains("FETCH") && !scansCollection && !sortsInMemory && stages.contains("IXSCAN")
+  }
+  var scansCollection: Bool { stages.contains("COLLSCAN") }
+  var sortsInMemory: Bool { stages.contains { $0 == "SORT" || $0.hasPrefix("SORT_") && $0 != "SORT_MERGE" } }
+
+  var summary: String {
+    let names = indexes.isEmpty ? "" : " (\(indexes.joined(separator: ", ")))"
+    return (stages.isEmpty ? "no plan" : stages.joined(separator: " < ")) + names
+  }
+
+  private mutating func walk(_ document: Document) {
+    if let stage = document["stage"]?.stringValue { stages.append(stage) }
+    if let index = document["indexName"]?.stringValue, !indexes.contains(index) {
+      indexes.append(index)
+    }
+    for element in document {
+      switch element.key {
+      case "rejectedPlans", "executionStats", "slotBasedPlan", "serverInfo", "command": continue
+      default: break
+      }
+      switch element.value {
+      case .document(let inner): walk(inner)
+      case .array(let items): for item in items { if let inner = item.documentValue { walk(inner) } }
+      default: break
+      }
+    }
+  }
+}

@@ -1,0 +1,216 @@
+internal import BSON
+internal import MongoDB
+
+/// What documents have to look like.
+enum DocumentProbes {
+  static func probe(_ rule: SchemaRule) -> Probe {
+    Probe("schema-violations", rule.collection) { context in
+      guard try context.collection(rule.collection) != nil else {
+        return [missing("schema-violations", rule.collection, rule.collection)]
+      }
+      let filter: Document = ["$nor": [.document(rule.validator)]]
+      let found = try Search(context: context, collection: rule.collection).run(filter)
+      return [
+        found.result(
+          "schema-violations", rule.collection, rule.header,
+          whenFound: "do not conform to the rule's schema",
+          whenNone: "every document conforms to the rule's schema",
+          cause: "written before the rule, or past the application's own checks",
+          command: Words.find(rule.collection, filter), fix: "correct these documents")
+      ]
+    }
+  }
+
+  /// Documents that the collection's own validator would refuse: updates of them fail from now on.
+  static func ownValidator(_ info: CollectionInfo) -> Probe? {
+    guard let validator = info.options["validator"]?.documentValue, !validator.isEmpty else {
+      return nil
+    }
+    var header = RuleHeader()
+    header.severity = .warning
+    return validatorProbe(
+      info.name, validator, header, "do not conform to the collection's own validator",
+      cause: "they were written before the validator, or bypassed it")
+  }
+
+  static func planned(_ plan: Expectations.Validator) -> Probe {
+    validatorProbe(
+      plan.collection, plan.validator, RuleHeader(),
+      "would not conform to the validator that \(plan.source) sets",
+      cause: "updates of these documents will fail once the validator is there")
+  }
+
+  private static func validatorProbe(
+    _ collection: String, _ validator: Document, _ header: RuleHeader, _ message: String,
+    cause: String
+  ) -> Probe {
+    Probe("validator-violations", collection) { context in
+      guard try context.collection(collection) != nil else {
+        return [
+          .passed("validator-violations", collection, "the collection does not exist yet")
+        ]
+      }
+      let filter: Document = ["$nor": [.document(validator)]]
+      let found = try Search(context: context, collection: collection).run(filter)
+      return [
+        found.result(
+          "validator-violations", collection, header, whenFound: message,
+          whenNone: "every document conforms to the validator", cause: cause,
+          command: Words.find(collection, filter),
+          fix: "correct these documents, or use validationLevel: moderate")
+      ]
+    }
+  }
+
+  /// One probe for each thing that a field rule asks for.
+  static func probes(_ rule: FieldRule) -> [Probe] {
+    let subject = "\(rule.collection).\(rule.field)"
+    var probes: [Probe] = []
+    func add(_ id: String, _ filter: Document, _ found: String, _ none: String, _ cause: String) {
+      probes.append(
+        Probe(id, subject) { context in
+          guard try context.collection(rule.collection) != nil else {
+            return [missing(id, subject, rule.collection)]
+          }
+          let result = try Search(context: context, collection: rule.collection).run(filter)
+          return [
+            result.result(
+              id, subject, rule.header, whenFound: found, whenNone: none, cause: cause,
+              command: Words.find(rule.collection, filter), fix: "correct these documents")
+          ]
+        })
+    }
+    if rule.isRequired {
+      add(
+        "field-missing", [rule.field: nil], "have no \(rule.field), or null there",
+        "every document has it", "written by a version that did not know the field")
+    }
+    if !rule.types.isEmpty {
+      add(
+        "field-type", typeFilter(rule),
+        "have a \(rule.field) that is not \(rule.types.joined(separator: " or "))",
+        "every value is \(rule.types.joined(separator: " or "))",
+        "a writer that does not convert its input")
+    }
+    if rule.minimum != nil || rule.maximum != nil {
+      var sides: [Value] = []
+      if let minimum = rule.minimum { sides.append([rule.field: ["$lt": minimum]]) }
+      if let maximum = rule.maximum { sides.append([rule.field: ["$gt": maximum]]) }
+      // NaN is neither above nor below anything.
+      sides.append([rule.field: .double(.nan)])
+      add(
+        "field-range", ["$or": .array(sides)], "have a \(rule.field) out of range",
+        "every value is in range", "a writer that does not check its input")
+    }
+    if let values = rule.oneOf {
+      add(
+        "field-value", ["$and": [[rule.field: ["$exists": true]], [rule.field: ["$nin": .array(values)]]]],
+        "have a \(rule.field) that is not in the list", "every value is in the list",
+        "a new value that the rule does not know, or a typing error")
+    }
+    return probes
+  }
+
+  private static func typeFilter(_ rule: FieldRule) -> Document {
+    let types = rule.types.map { Value.string($0) }
+    let exists: Value = [rule.field: ["$exists": true]]
+    guard !rule.field.contains("."), !rule.types.contains("array") else {
+      return ["$and": [exists, [rule.field: ["$not": ["$type": .array(types)]]]]]
+    }
+    // The query operator looks into arrays; an array is no string, even if it holds one.
+    let numbers = ["int", "long", "double", "decimal"]
+    let expanded = rule.types.flatMap { $0 == "number" ? numbers : [$0] }.map { Value.string($0) }
+    let actual: Value = ["$type": .string("$" + rule.field)]
+    let fits: Value = ["$in": [actual, .array(expanded)]]
+    return ["$and": [exists, ["$expr": ["$not": [fits]]]]]
+  }
+
+  static func missing(_ id: String, _ subject: String, _ collection: String) -> CheckResult {
+    .broken(
+      id, subject, "the collection \(collection) does not exist",
+      fix: "correct the rule, or restore the collection")
+  }
+
+  static func probe(_ rule: EmptyRule) -> Probe {
+    Probe("unwanted-documents", rule.name) { context in
+      if let name = rule.collection, try context.collection(name) == nil {
+        return [missing("unwanted-documents", rule.name, name)]
+      }
+      let limit = context.options.findingsLimit
+      let cursor = try context.database.aggregate(
+        rule.collection, pipeline: rule.pipeline + [["$limit": .integer(limit)]],
+        options: ["allowDiskUse": true], command: context.scan)
+      var count: Int64 = 0
+      var rows: [Value] = []
+      while let document = try cursor.next() {
+        count += 1
+        if rows.count < context.options.evidenceRows { rows.append(document["_id"] ?? .null) }
+      }
+      let command =
+        rule.collection.map { Words.aggregation($0, rule.pipeline) }
+        ?? "db.aggregate([\(rule.pipeline.map { ExtendedJSON.text($0, .relaxed) }.joined(separator: ", "))])"
+      guard count > 0 else {
+        return [.passed("unwanted-documents", rule.name, "the pipeline returns nothing")]
+      }
+      let least = count >= limit ? "at least " : ""
+      return [
+        .found(
+          "unwanted-documents", rule.name, rule.header.severity,
+          "the pipeline returns \(least)\(Words.counted(count, "documents")), and should return none",
+          findings: count, evidence: .ids(rows), command: command,
+          fix: rule.header.fix ?? "look at these documents")
+      ]
+    }
+  }
+
+  /// A field that an index holds should have one type: a sample.
+  static func typeDrift(_ info: CollectionInfo) -> Probe {
+    Probe("type-drift", info.name) { context in
+      let fields = try context.indexes(info.name)
+        .flatMap { index in index.key.filter { $0.value.integerValue != nil }.map(\.key) }
+        .filter { $0 != "_id" && !$0.contains(".") && !$0.hasPrefix("_fts") && !$0.contains("$") }
+        .reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+      guard !fields.isEmpty else {
+        return [.skipped("type-drift", info.name, "no indexed fields", applies: false)]
+      }
+      let size = context.options.sampleSize
+      var group: Document = ["_id": nil, "n": ["$sum": 1]]
+      for (position, field) in fields.enumerated() {
+        group.append("f\(position)", ["$addToSet": ["$type": .string("$" + field)]])
+      }
+      let sample = try context.database.aggregate(
+        info.name, pipeline: [["$sample": ["size": .integer(size)]], ["$group": .document(group)]],
+        command: context.scan
+      ).next()
+      let count = sample?["n"]?.integerValue ?? 0
+      let drifting = fields.enumerated().compactMap { position, field -> [Evidence.Cell]? in
+        let types = (sample?["f\(position)"]?.arrayValue ?? []).compactMap(\.stringValue)
+        let families = Set(types.filter { !["missing", "null", "undefined"].contains($0) }.map(family))
+        return families.count > 1
+          ? [.text(field), .text(families.sorted().joined(separator: ", "))] : nil
+      }
+      let total = try context.database.estimatedCount(info.name)
+      let sure: Certainty = count >= total ? .exact : .sample(of: count)
+      guard !drifting.isEmpty else {
+        return [
+          .passed(
+            "type-drift", info.name, "each indexed field has one type",
+            lookedAt: Amount(count, "documents"), certainty: sure)
+        ]
+      }
+      return [
+        .found(
+          "type-drift", info.name, .warning,
+          "\(Words.counted(Int64(drifting.count), "indexed fields")) with values of several types",
+          lookedAt: Amount(count, "documents"), certainty: sure, findings: Int64(drifting.count),
+          evidence: Evidence(columns: ["field", "types"], rows: drifting),
+          cause: "a query for one type does not find the values of another",
+          fix: "convert the values to one type, then add a `fields` rule")
+      ]
+    }
+  }
+
+  private static func family(_ alias: String) -> String {
+    ["int", "long", "double", "decimal"].contains(alias) ? "number" : alias
+  }
+}

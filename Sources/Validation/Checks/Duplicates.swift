@@ -1,0 +1,239 @@
+internal import BSON
+internal import Foundation
+internal import MongoDB
+
+/// Documents that a unique index would refuse.
+struct Duplicates {
+  let context: CheckContext
+  let rule: UniqueRule
+
+  var subject: String { "\(rule.collection) (\(rule.fields.joined(separator: ", ")))" }
+
+  struct Tally {
+    var lookedAt: Int64 = 0
+    /// Documents beyond the first of each value.
+    var surplus: Int64 = 0
+    /// Values that more than one document has.
+    var values: Int64 = 0
+    var samples: [(key: Document, count: Int64, ids: [Value])] = []
+    var isCovered = false
+  }
+
+  func run() throws -> [CheckResult] {
+    let id = "duplicate-keys"
+    guard try context.collection(rule.collection) != nil else {
+      return [
+        .broken(
+          id, subject, "the collection \(rule.collection) does not exist",
+          fix: "correct the rule, or restore the collection")
+      ]
+    }
+    let tally = try search()
+    let amount = Amount(tally.lookedAt, "documents")
+    guard tally.values > 0 else {
+      let how = tally.isCovered ? "one covered index scan" : "$group"
+      return [.passed(id, subject, "no two documents are equal there (\(how))", lookedAt: amount)]
+    }
+    let rows = tally.samples.map { sample -> [Evidence.Cell] in
+      let shown = sample.ids.prefix(3).map { Words.value($0) }.joined(separator: ", ")
+      let values = Value.array(sample.key.map(\.value))
+      return [
+        .value(sample.key.count == 1 ? values.arrayValue?.first ?? values : values),
+        .number(sample.count), .text(shown),
+      ]
+    }
+    return [
+      .found(
+        id, subject, rule.header.severity,
+        "\(Words.counted(tally.values, "values")) are in more than one document, "
+          + "\(Words.counted(tally.surplus, "documents")) too many",
+        lookedAt: amount, findings: tally.values,
+        evidence: Evidence(
+          columns: [rule.fields.joined(separator: ", "), "documents", "_ids"], rows: rows),
+        cause: "a unique index on this key cannot be built: it ends with error 11000",
+        command: Words.aggregation(rule.collection, pipeline(unwinding: [])),
+        fix: rule.header.fix ?? "merge or remove the surplus documents")
+    ]
+  }
+
+  func search() throws -> Tally {
+    if rule.filter == nil, rule.collation == nil, let find = try coveredScan() {
+      return try compareNeighbours(find)
+    }
+    return try group()
+  }
+
+  // MARK: - one covered, sorted index scan
+
+  private func coveredScan() throws -> Document? {
+    for index in try context.indexes(rule.collection) {
+      let prefix = Array(index.key.prefix(rule.fields.count))
+      guard prefix.map(\.key) == rule.fields,
+        prefix.allSatisfy({ abs($0.value.integerValue ?? 0) == 1 }), index.buildUUID == nil,
+        !["sparse", "hidden"].contains(where: { index.spec[$0]?.isTruthy == true }),
+        !["partialFilterExpression", "collation"].contains(where: { index.spec.has($0) })
+      else { continue }
+      var projection = Document(rule.fields.map { ($0, 1) })
+      if !rule.fields.contains("_id") { projection.append("_id", 0) }
+      let find: Document = [
+        "find": .string(rule.collection), "filter": [:], "hint": .string(index.name),
+        "sort": .document(Document(prefix.map { ($0.key, $0.value) })),
+        "projection": .document(projection), "batchSize": .integer(KeyStream.batchSize),
+      ]
+      if try context.plan(ofFind: find).isCovered { return find }
+    }
+    return nil
+  }
+
+  private func compareNeighbours(_ find: Document) throws -> Tally {
+    let cursor = try context.database.client.cursor(
+      find, on: context.database.name, options: context.scan)
+    let total = try context.database.estimatedCount(rule.collection)
+    var tally = Tally()
+    tally.isCovered = true
+    var previous: [UInt8] = []
+    var run: Int64 = 1
+    func close() throws {
+      defer { run = 1 }
+      guard run > 1, !(rule.isSparse && Self.isVoid(previous)) else { return }
+      tally.values += 1
+      tally.surplus += run - 1
+      if tally.samples.count < context.options.evidenceRows {
+        tally.samples.append((try Document(bytes: previous), run, []))
+      }
+    }
+    var more = true
+    while more {
+      try context.checkTime()
+      let batch: Void? = try cursor.nextBatch { raw in
+        try raw.forEach { document in
+          tally.lookedAt += 1
+          if try Self.same(document, previous) {
+            run += 1
+          } else {
+            try close()
+            previous.removeAll(keepingCapacity: true)
+            previous.append(contentsOf: document)
+          }
+        }
+      }
+      more = batch != nil
+      context.report(done: tally.lookedAt, total: total)
+    }
+    try close()
+    for index in tally.samples.indices {
+      tally.samples[index].ids = try ids(tally.samples[index].key)
+    }
+    return tally
+  }
+
+  private static func same(_ document: UnsafeRawBufferPointer, _ previous: [UInt8]) throws -> Bool {
+    guard !previous.isEmpty else { return false }
+    return try previous.withUnsafeBytes { bytes in
+      if let a = document.baseAddress, let b = bytes.baseAddress, document.count == bytes.count,
+        memcmp(a, b, document.count) == 0
+      {
+        return true
+      }
+      // 1 and 1.0 are one key for the index.
+      return try DocumentView(document).compare(try DocumentView(bytes)) == 0
+    }
+  }
+
+  /// True when none of the fields is there.
+  private static func isVoid(_ bytes: [UInt8]) -> Bool {
+    func isVoid(_ document: Document) -> Bool {
+      document.allSatisfy { element in
+        switch element.value {
+        case .null, .undefined: true
+        case .document(let inner): isVoid(inner)
+        default: false
+        }
+      }
+    }
+    return (try? Document(bytes: bytes)).map(isVoid) ?? false
+  }
+
+  private func ids(_ key: Document) throws -> [Value] {
+    var filter = Document()
+    for field in rule.fields {
+      var value: Value? = .document(key)
+      for part in field.split(separator: ".") { value = value?.documentValue?[String(part)] }
+      filter.append(field, ["$eq": value ?? .null])
+    }
+    let cursor = try context.database.find(
+      rule.collection, filter: filter, options: ["projection": ["_id": 1], "limit": 3],
+      command: context.scan)
+    return try cursor.all().compactMap { $0["_id"] }
+  }
+
+  // MARK: - $group
+
+  /// Each element of an array is a key of its own; within one document they may repeat.
+  func pipeline(unwinding arrays: [String]) -> [Document] {
+    var stages: [Document] = []
+    if let filter = rule.filter { stages.append(["$match": .document(filter)]) }
+    if rule.isSparse {
+      let some = rule.fields.map { Value.document([$0: ["$exists": true]]) }
+      stages.append(["$match": ["$or": .array(some)]])
+    }
+    for path in arrays {
+      stages.append([
+        "$unwind": ["path": .string("$" + path), "preserveNullAndEmptyArrays": true]
+      ])
+    }
+    // Missing is null for an index. A field of a group's _id may not have a dot.
+    var key = Document()
+    for (position, field) in rule.fields.enumerated() {
+      key.append("k\(position)", ["$ifNull": [.string("$" + field), nil]])
+    }
+    if !arrays.isEmpty {
+      stages.append(["$group": ["_id": ["key": .document(key), "id": "$_id"]]])
+      stages.append([
+        "$group": ["_id": "$_id.key", "n": ["$sum": 1], "ids": ["$push": "$_id.id"]]
+      ])
+    } else {
+      stages.append(["$group": ["_id": .document(key), "n": ["$sum": 1], "id": ["$first": "$_id"]]])
+    }
+    stages.append(["$match": ["n": ["$gt": 1]]])
+    return stages
+  }
+
+  private func group() throws -> Tally {
+    try context.checkTime()
+    var options: Document = ["allowDiskUse": true]
+    if let collation = rule.collation { options.append("collation", .document(collation)) }
+    let cursor = try context.database.aggregate(
+      rule.collection, pipeline: pipeline(unwinding: try arrays()), options: options,
+      command: context.scan)
+    var tally = Tally()
+    while let group = try cursor.next() {
+      let count = group["n"]?.integerValue ?? 2
+      tally.values += 1
+      tally.surplus += count - 1
+      guard tally.samples.count < context.options.evidenceRows else { continue }
+      let ids = group["ids"]?.arrayValue ?? group["id"].map { [$0] } ?? []
+      tally.samples.append((group["_id"]?.documentValue ?? [:], count, Array(ids.prefix(3))))
+    }
+    tally.lookedAt = try context.database.count(
+      rule.collection, filter: rule.filter ?? [:], command: context.scan)
+    return tally
+  }
+
+  /// Prefixes of the fields that are arrays in some document.
+  private func arrays() throws -> [String] {
+    var paths: [String] = []
+    for field in rule.fields {
+      var prefix = ""
+      for part in field.split(separator: ".") {
+        prefix += prefix.isEmpty ? part : "." + part
+        guard !paths.contains(prefix) else { continue }
+        let hit = try context.database.findOne(
+          rule.collection, filter: [prefix: ["$type": "array"]],
+          options: ["projection": ["_id": 1]], command: context.scan)
+        if hit != nil { paths.append(prefix) }
+      }
+    }
+    return paths
+  }
+}

@@ -1,0 +1,103 @@
+public import BSON
+
+/// What migrations declare, as plain values: the caller makes them from its plan or its ledger.
+public struct Expectations: Sendable, Hashable {
+  /// A collection that has to be there after `up`, with these options.
+  public struct Collection: Sendable, Hashable {
+    public var name: String
+    /// As in `create`, without the command itself.
+    public var options: Document
+    /// The migration that says so.
+    public var source: String
+
+    public init(_ name: String, options: Document = [:], source: String) {
+      self.name = name
+      self.options = options
+      self.source = source
+    }
+  }
+
+  /// An index that has to be there, or is about to be built.
+  public struct Index: Sendable, Hashable {
+    public var collection: String
+    /// As in `createIndexes`.
+    public var spec: Document
+    public var source: String
+
+    public init(_ collection: String, _ spec: Document, source: String) {
+      self.collection = collection
+      self.spec = spec
+      self.source = source
+    }
+  }
+
+  /// A number of documents that has to be there.
+  public struct Count: Sendable, Hashable {
+    public var collection: String
+    public var minimum: Int64
+    public var maximum: Int64?
+    public var source: String
+
+    public init(_ collection: String, minimum: Int64, maximum: Int64? = nil, source: String) {
+      self.collection = collection
+      self.minimum = minimum
+      self.maximum = maximum
+      self.source = source
+    }
+  }
+
+  /// A validator that is about to be set.
+  public struct Validator: Sendable, Hashable {
+    public var collection: String
+    public var validator: Document
+    public var source: String
+
+    public init(_ collection: String, _ validator: Document, source: String) {
+      self.collection = collection
+      self.validator = validator
+      self.source = source
+    }
+  }
+
+  /// Looked at after: what must be there.
+  public var collections: [Collection] = []
+  public var indexes: [Index] = []
+  public var counts: [Count] = []
+  /// Looked at after: collections that were dropped, and by which migration.
+  public var dropped: [Collection] = []
+  /// Looked at before: what pending migrations will do.
+  public var plannedIndexes: [Index] = []
+  public var plannedValidators: [Validator] = []
+  /// Looked at when two snapshots are compared.
+  public var changes: [DeclaredChange] = []
+  /// Collections of the tool itself, which may change: exact names, and those with `name.` in front.
+  public var ownCollections: [String] = ["migrations"]
+
+  public init() {}
+
+  func isOwn(_ collection: String) -> Bool {
+    ownCollections.contains { collection == $0 || collection.hasPrefix($0 + ".") }
+  }
+}
+
+/// A change that migrations say they make to one collection.
+public struct DeclaredChange: Sendable, Hashable {
+  public var collection: String
+  /// The migration that says so.
+  public var source: String
+  public var creates = false
+  public var drops = false
+  /// How many documents more or fewer there may be; nil is any number, 0…0 none.
+  public var documents: ClosedRange<Int64>? = 0...0
+  /// Documents are changed in place.
+  public var changesDocuments = false
+  /// Names of indexes that come or change, and that go; `*` is any.
+  public var addsIndexes: [String] = []
+  public var dropsIndexes: [String] = []
+  public var changesOptions = false
+
+  public init(_ collection: String, source: String) {
+    self.collection = collection
+    self.source = source
+  }
+}

@@ -1,0 +1,62 @@
+internal import BSON
+internal import MongoDB
+
+/// One check that is to be made. It may give several results.
+struct Probe: Sendable {
+  let id: String
+  let subject: String
+  let run: @Sendable (CheckContext) throws -> [CheckResult]
+
+  init(
+    _ id: String, _ subject: String = "", _ run: @escaping @Sendable (CheckContext) throws -> [CheckResult]
+  ) {
+    self.id = id
+    self.subject = subject
+    self.run = run
+  }
+
+  /// Makes the check; what goes wrong becomes a result, except being cancelled.
+  func results(_ context: CheckContext) throws -> [CheckResult] {
+    context.current = (id, subject)
+    context.report(done: 0)
+    let start = ContinuousClock.now
+    var results: [CheckResult]
+    do {
+      try context.checkTime()
+      results = try run(context)
+    } catch is TimeIsUp {
+      results = [
+        .skipped(id, subject, "the time budget is used up", fix: "allow more time, or run it alone")
+      ]
+    } catch let error as MongoError {
+      results = [try failure(error)]
+    } catch let error as BSONError {
+      results = [.broken(id, subject, "the server's answer cannot be read: \(error.message)")]
+    }
+    let took = (ContinuousClock.now - start).milliseconds
+    for index in results.indices where results[index].duration == 0 {
+      results[index].duration = Int64(took)
+    }
+    return results
+  }
+
+  private func failure(_ error: MongoError) throws -> CheckResult {
+    switch error.kind {
+    case .cancelled, .leaseLost, .unreachable, .authentication: throw error
+    case .privilege:
+      return .skipped(id, subject, "not allowed to look: \(error.message)", fix: error.hint)
+    case .timedOut:
+      return .broken(
+        id, subject, "the time limit of a command was reached",
+        fix: "allow more time, or read from a secondary")
+    default: return .broken(id, subject, error.description)
+    }
+  }
+}
+
+extension Duration {
+  /// Milliseconds with a fraction.
+  var milliseconds: Double {
+    Double(components.seconds) * 1000 + Double(components.attoseconds) / 1e15
+  }
+}

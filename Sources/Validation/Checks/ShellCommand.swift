@@ -1,0 +1,127 @@
+internal import Foundation
+internal import MongoDB
+
+/// A shell command that is run and waited for.
+struct ShellCommand {
+  enum Outcome: Sendable, Hashable {
+    case exit(Int32)
+    case signal(Int32)
+    case timedOut
+    case notStarted(String)
+  }
+
+  let text: String
+  let folder: String
+  let timeout: Duration
+
+  /// Blocks until it ends; what is over time, or cancelled, is killed with everything that it started.
+  func run(_ cancellation: Cancellation) throws(MongoError) -> Outcome {
+    var pid: pid_t = 0
+    let error = start(&pid)
+    guard error == 0 else { return .notStarted(String(cString: strerror(error))) }
+    let deadline = ContinuousClock.now + timeout
+    var status: Int32 = 0
+    while true {
+      let done = waitpid(pid, &status, WNOHANG)
+      if done == pid { break }
+      if done < 0, errno != EINTR { return .notStarted("it was lost") }
+      let isLate = ContinuousClock.now >= deadline
+      if isLate || cancellation.reason != nil {
+        stop(pid)
+        try cancellation.check()
+        return .timedOut
+      }
+      usleep(20_000)
+    }
+    let signal = status & 0x7f
+    return signal == 0 ? .exit((status >> 8) & 0xff) : .signal(signal)
+  }
+
+  /// A group of its own, so that all of it can be stopped; no signal blocked or ignored.
+  private func start(_ pid: inout pid_t) -> Int32 {
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    sigemptyset(&none)
+    var all = sigset_t()
+    sigfillset(&all)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setsigdefault(&attributes, &all)
+    posix_spawnattr_setpgroup(&attributes, 0)
+    posix_spawnattr_setflags(
+      &attributes,
+      Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+
+    let words = ["/bin/sh", "-c", "cd \"$0\" && \(text)\n", folder]
+    var arguments = words.map { strdup($0) } + [nil]
+    defer { for argument in arguments { free(argument) } }
+    return posix_spawn(&pid, "/bin/sh", &actions, &attributes, &arguments, environ)
+  }
+
+  private func stop(_ pid: pid_t) {
+    kill(-pid, SIGTERM)
+    var status: Int32 = 0
+    for _ in 0..<100 {
+      if waitpid(pid, &status, WNOHANG) != 0 { break }
+      usleep(20_000)
+    }
+    // What ignores the first request, and what the shell left behind.
+    kill(-pid, SIGKILL)
+    waitpid(pid, &status, 0)
+  }
+}
+
+/// The application around the database.
+enum ApplicationProbes {
+  static func probe(_ rule: FileRule) -> Probe {
+    Probe("application-file", rule.path) { context in
+      let path = rule.path.hasPrefix("/") ? rule.path : "\(context.options.folder)/\(rule.path)"
+      func found(_ message: String) -> [CheckResult] {
+        [
+          .found(
+            "application-file", rule.path, rule.header.severity, message,
+            cause: "it was not deployed, or this is the wrong folder", command: "ls -l \(path)",
+            fix: rule.header.fix ?? "restore it from the backup's files")
+        ]
+      }
+      guard let bytes = WholeFile.read(path) else { return found("the file cannot be read") }
+      if Int64(bytes.count) < rule.minimumBytes {
+        return found("the file has \(bytes.count) bytes, at least \(rule.minimumBytes) are expected")
+      }
+      if let text = rule.contains, !String(decoding: bytes, as: UTF8.self).contains(text) {
+        return found("the file does not contain what the rule asks for")
+      }
+      return [
+        .passed("application-file", rule.path, "it is there", lookedAt: Amount(bytes.count, "bytes"))
+      ]
+    }
+  }
+
+  static func probe(_ rule: CommandRule) -> Probe {
+    Probe("application-command", rule.name) { context in
+      let command = ShellCommand(
+        text: rule.run, folder: context.options.folder, timeout: .milliseconds(rule.timeout))
+      let message: String
+      switch try command.run(context.options.cancellation) {
+      case .exit(0): return [.passed("application-command", rule.name, "it succeeded")]
+      case .exit(let code): message = "it ended with exit code \(code)"
+      case .signal(let signal): message = "it was ended by signal \(signal)"
+      case .timedOut: message = "it took longer than \(Words.time(Double(rule.timeout)))"
+      case .notStarted(let reason): message = "it could not be started: \(reason)"
+      }
+      return [
+        .found(
+          "application-command", rule.name, rule.header.severity, message,
+          cause: "what it looks at is not as it should be", command: rule.run,
+          fix: rule.header.fix ?? "run it by hand")
+      ]
+    }
+  }
+}
