@@ -69,7 +69,9 @@ final class CheckContext {
   /// The indexes of a collection; none for views.
   func indexes(_ collection: String) throws(MongoError) -> [IndexInfo] {
     if let list = indexLists[collection] { return list }
-    guard let info = try self.collection(collection), info.type == .collection else { return [] }
+    guard let info = try self.collection(collection),
+      info.type == .collection || info.type == .timeseries
+    else { return [] }
     let list = try database.listIndexes(
       collection, includeBuildUUIDs: server.version >= ServerVersion(4, 4))
     indexLists[collection] = list
@@ -108,7 +110,9 @@ struct QueryPlan: Sendable, Hashable {
     !stages.contains("FETCH") && !scansCollection && !sortsInMemory && stages.contains("IXSCAN")
   }
   var scansCollection: Bool { stages.contains("COLLSCAN") }
-  var sortsInMemory: Bool { stages.contains { $0 == "SORT" || $0.hasPrefix("SORT_") && $0 != "SORT_MERGE" } }
+  var sortsInMemory: Bool {
+    stages.contains { $0 == "SORT" || $0.hasPrefix("SORT_") && $0 != "SORT_MERGE" }
+  }
 
   var summary: String {
     let names = indexes.isEmpty ? "" : " (\(indexes.joined(separator: ", ")))"
@@ -127,7 +131,8 @@ struct QueryPlan: Sendable, Hashable {
       }
       switch element.value {
       case .document(let inner): walk(inner)
-      case .array(let items): for item in items { if let inner = item.documentValue { walk(inner) } }
+      case .array(let items):
+        for item in items { if let inner = item.documentValue { walk(inner) } }
       default: break
       }
     }

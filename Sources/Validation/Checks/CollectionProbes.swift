@@ -30,7 +30,8 @@ enum CollectionProbes {
     if info.type == .collection { options = ["hint": ["_id": 1]] }
     let count = try context.database.count(rule.name, options: options, command: context.scan)
     let amount = Amount(count, "documents")
-    let command = "db.getCollection(\(Words.quoted(rule.name))).countDocuments({}, {hint: {_id: 1}})"
+    let command =
+      "db.getCollection(\(Words.quoted(rule.name))).countDocuments({}, {hint: {_id: 1}})"
     if let minimum = rule.minimum, count < minimum {
       return [
         .found(

@@ -104,7 +104,8 @@ enum DocumentProbes {
     }
     if let values = rule.oneOf {
       add(
-        "field-value", ["$and": [[rule.field: ["$exists": true]], [rule.field: ["$nin": .array(values)]]]],
+        "field-value",
+        ["$and": [[rule.field: ["$exists": true]], [rule.field: ["$nin": .array(values)]]]],
         "have a \(rule.field) that is not in the list", "every value is in the list",
         "a new value that the rule does not know, or a typing error")
     }
@@ -185,7 +186,8 @@ enum DocumentProbes {
       let count = sample?["n"]?.integerValue ?? 0
       let drifting = fields.enumerated().compactMap { position, field -> [Evidence.Cell]? in
         let types = (sample?["f\(position)"]?.arrayValue ?? []).compactMap(\.stringValue)
-        let families = Set(types.filter { !["missing", "null", "undefined"].contains($0) }.map(family))
+        let families = Set(
+          types.filter { !["missing", "null", "undefined"].contains($0) }.map(family))
         return families.count > 1
           ? [.text(field), .text(families.sorted().joined(separator: ", "))] : nil
       }

@@ -30,8 +30,10 @@ enum Loose {
 /// Index definitions side by side.
 enum IndexComparison {
   private static let flags = ["unique", "sparse", "hidden", "prepareUnique"]
-  private static let ignored = ["v", "ns", "name", "key", "background", "textIndexVersion",
-    "2dsphereIndexVersion"]
+  private static let ignored = [
+    "v", "ns", "name", "key", "background", "textIndexVersion",
+    "2dsphereIndexVersion",
+  ]
   private static let textDefaults: Document = [
     "default_language": "english", "language_override": "language", "bits": 26, "min": -180,
     "max": 180,

@@ -204,7 +204,8 @@ enum DeclaredProbes {
       }
       guard let fewest = differences.min(by: { $0.count < $1.count }), !fewest.isEmpty else {
         return [
-          .passed("declared-index", subject, "it is there, every option as declared",
+          .passed(
+            "declared-index", subject, "it is there, every option as declared",
             lookedAt: amount)
         ]
       }

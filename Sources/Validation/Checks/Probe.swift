@@ -8,7 +8,8 @@ struct Probe: Sendable {
   let run: @Sendable (CheckContext) throws -> [CheckResult]
 
   init(
-    _ id: String, _ subject: String = "", _ run: @escaping @Sendable (CheckContext) throws -> [CheckResult]
+    _ id: String, _ subject: String = "",
+    _ run: @escaping @Sendable (CheckContext) throws -> [CheckResult]
   ) {
     self.id = id
     self.subject = subject

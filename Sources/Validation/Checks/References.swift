@@ -38,7 +38,8 @@ struct References {
   }
 
   func join() throws -> (Method, Tally) {
-    if rule.filter == nil, let from = try coveredScan(rule.from), let to = try coveredScan(rule.to) {
+    if rule.filter == nil, let from = try coveredScan(rule.from), let to = try coveredScan(rule.to)
+    {
       return (.merge, try merge(from, to))
     }
     return (.lookup, try lookup())

@@ -8,14 +8,17 @@ enum ServerProbes {
     let name = context.database.name
     guard list.isEmpty else {
       return [
-        .passed("database-present", name, "it has collections", lookedAt: Amount(list.count, "collections"))
+        .passed(
+          "database-present", name, "it has collections",
+          lookedAt: Amount(list.count, "collections"))
       ]
     }
     return [
       .found(
         "database-present", name, .error, "the database \(name) has no collections",
         cause: "a wrong name in --db or the URI, or data that is gone",
-        command: Words.command(["listCollections": 1]), fix: "check --db; show dbs lists what is there")
+        command: Words.command(["listCollections": 1]),
+        fix: "check --db; show dbs lists what is there")
     ]
   }
 
@@ -30,7 +33,9 @@ enum ServerProbes {
             ["command.createIndexes": ["$exists": true]],
             ["desc": ["$regex": "^IndexBuildsCoordinator"]],
             ["msg": ["$regex": "^Index Build"]],
-            ["secs_running": ["$gt": 60], "op": ["$in": ["query", "getmore", "update", "remove"]]],
+            [
+              "secs_running": ["$gt": 60], "op": ["$in": ["query", "getmore", "update", "remove"]],
+            ],
           ]
         ]
       ],
@@ -56,7 +61,8 @@ enum ServerProbes {
     }
     return [
       .found(
-        "active-work", "", .warning, "\(Words.counted(Int64(work.count), "operations")) in progress",
+        "active-work", "", .warning,
+        "\(Words.counted(Int64(work.count), "operations")) in progress",
         findings: Int64(work.count),
         evidence: Evidence(columns: ["operation", "namespace", "seconds"], rows: Array(rows)),
         cause: "schema changes wait for them, and everybody waits for schema changes",
@@ -155,8 +161,11 @@ enum ServerProbes {
   static func integrity(_ info: CollectionInfo) -> Probe {
     Probe("integrity", info.name) { context in
       let reply = try context.database.run(
-        ["validate": .string(info.name), "background": context.server.version >= ServerVersion(5, 0)
-            ? true : false],
+        [
+          "validate": .string(info.name),
+          "background": context.server.version >= ServerVersion(5, 0)
+            ? true : false,
+        ],
         options: CommandOptions(maxTime: context.options.commandLimit))
       let problems =
         ((reply["errors"]?.arrayValue ?? []) + (reply["warnings"]?.arrayValue ?? [])).count

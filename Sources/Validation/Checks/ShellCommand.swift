@@ -93,13 +93,15 @@ enum ApplicationProbes {
       }
       guard let bytes = WholeFile.read(path) else { return found("the file cannot be read") }
       if Int64(bytes.count) < rule.minimumBytes {
-        return found("the file has \(bytes.count) bytes, at least \(rule.minimumBytes) are expected")
+        return found(
+          "the file has \(bytes.count) bytes, at least \(rule.minimumBytes) are expected")
       }
       if let text = rule.contains, !String(decoding: bytes, as: UTF8.self).contains(text) {
         return found("the file does not contain what the rule asks for")
       }
       return [
-        .passed("application-file", rule.path, "it is there", lookedAt: Amount(bytes.count, "bytes"))
+        .passed(
+          "application-file", rule.path, "it is there", lookedAt: Amount(bytes.count, "bytes"))
       ]
     }
   }

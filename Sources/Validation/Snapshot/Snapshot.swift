@@ -29,6 +29,15 @@ public struct Snapshot: Sendable, Hashable {
     self.origin = origin
   }
 
+  /// Refuses a snapshot of another database.
+  /// - Throws: ``ValidationError`` `differentSnapshot`.
+  public func require(database name: String, file: String) throws(ValidationError) {
+    guard database != name else { return }
+    throw ValidationError(
+      .differentSnapshot, "the snapshot is of the database \(database), not of \(name)",
+      file: file, hint: "name the snapshot that was taken of \(name)")
+  }
+
   func collection(_ name: String) -> CollectionSnapshot? {
     collections.first { $0.name == name }
   }

@@ -43,7 +43,8 @@ public enum SnapshotFile {
     }
     guard schema == Snapshot.schema else {
       throw ValidationError(
-        .newerSnapshot, "the snapshot has the format \(schema), this martlet reads \(Snapshot.schema)",
+        .newerSnapshot,
+        "the snapshot has the format \(schema), this martlet reads \(Snapshot.schema)",
         file: path, hint: "compare it with the version that wrote it")
     }
     return try snapshot(document, path)
@@ -146,7 +147,10 @@ enum ManifestReader {
     else { return nil }
     var list: [(database: String, entry: CollectionSnapshot)] = []
     for fields in entries {
-      guard let (owner, name) = namespace(fields) else { continue }
+      // Users and roles have no type; what they are in is not this database.
+      guard let (owner, name) = namespace(fields), fields["type"]?.stringValue != "" else {
+        continue
+      }
       let options = (fields["options"] ?? fields["metadata"]?.documentValue?["options"])?
         .documentValue
       list.append(
@@ -164,14 +168,16 @@ enum ManifestReader {
         ))
     }
     guard let chosen = database ?? list.first?.database else { return nil }
-    let collections = list.filter { $0.database == chosen }.map(\.entry)
+    let collections = list.filter { $0.database == chosen && !$0.entry.name.hasPrefix("system.") }
+      .map(\.entry)
     guard !collections.isEmpty else { return nil }
     return Snapshot(
       takenAt: 0, database: chosen, collections: collections, origin: .manifest)
   }
 
   private static func namespace(_ fields: Document) -> (String, String)? {
-    if let owner = fields["database"] ?? fields["db"], let name = fields["collection"] ?? fields["name"],
+    if let owner = fields["database"] ?? fields["db"],
+      let name = fields["collection"] ?? fields["name"],
       let database = owner.stringValue, let collection = name.stringValue
     {
       return (database, collection)

@@ -1,0 +1,170 @@
+internal import BSON
+public import MongoDB
+internal import Synchronization
+
+/// Makes all checks of a phase, one after the other, on one client.
+public struct Validator: Sendable {
+  private let pool: ClientPool
+  private let database: String
+  private let phase: Phase
+  private let rules: Rules
+  private let expectations: Expectations
+  private let options: CheckOptions
+
+  /// What a run gives.
+  public struct Outcome: Sendable {
+    public var checks: [CheckResult] = []
+    /// Nil when it was not asked for.
+    public var snapshot: Snapshot?
+    /// Figures of both sides, after a comparison.
+    public var metrics: [Metric] = []
+    public var timeline: [TimelineEntry] = []
+    public var environment: [Fact] = []
+  }
+
+  public init(
+    _ pool: ClientPool, database: String, phase: Phase, rules: Rules = Rules(),
+    expectations: Expectations = Expectations(), options: CheckOptions = CheckOptions()
+  ) {
+    self.pool = pool
+    self.database = database
+    self.phase = phase
+    self.rules = rules
+    self.expectations = expectations
+    self.options = options
+  }
+
+  /// Makes every check; what cannot be carried out is among the results. Blocks.
+  /// - Parameters:
+  ///   - takesSnapshot: reads every document, for fingerprints.
+  ///   - old: an earlier snapshot, to compare with.
+  /// - Throws: ``MongoError`` when the server cannot be reached or the run was cancelled.
+  public func run(takesSnapshot: Bool, against old: Snapshot? = nil) throws -> Outcome {
+    try pool.withClient { client in
+      let context = try CheckContext(client.database(database), phase, options)
+      var outcome = Outcome(environment: environment(context))
+      let queries = Mutex<[QuerySnapshot]>([])
+      let keep: @Sendable (QuerySnapshot) -> Void = { query in
+        queries.withLock { $0.append(query) }
+      }
+      let probes = try self.probes(context, keep: keep)
+      context.checks = probes.count
+      try stage("checks", &outcome) { outcome in
+        for probe in probes {
+          outcome.checks += try probe.results(context)
+          context.checksDone += 1
+        }
+      }
+      guard takesSnapshot || old != nil else { return outcome }
+      try stage("snapshot", &outcome) { outcome in
+        let (snapshot, results) = try Snapshotter(context: context).snapshot(
+          own: expectations.isOwn, queries: queries.withLock { $0 })
+        outcome.snapshot = snapshot
+        outcome.checks += results
+      }
+      if let old, let new = outcome.snapshot {
+        let comparison = Comparison(
+          old, new, declared: expectations.changes, slower: slower,
+          own: expectations.ownCollections)
+        outcome.checks += comparison.checks
+        outcome.metrics = comparison.metrics
+      }
+      return outcome
+    }
+  }
+
+  private var slower: [String: Double] {
+    Dictionary(rules.queries.map { ($0.name, $0.slower) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  private func stage(
+    _ name: String, _ outcome: inout Outcome, _ body: (inout Outcome) throws -> Void
+  ) throws {
+    let start = options.now()
+    try body(&outcome)
+    let failed = outcome.checks.contains { $0.status == .failed || $0.status == .error }
+    outcome.timeline.append(
+      TimelineEntry(
+        name, startedAt: start, duration: max(0, options.now() - start), state: .done,
+        detail: failed && name == "checks" ? "with failures" : nil))
+  }
+
+  private func environment(_ context: CheckContext) -> [Fact] {
+    let server = context.server
+    var facts = [
+      Fact("database", database), Fact("server", pool.settings.hosts.joined(separator: ", ")),
+      Fact("server version", server.version.description),
+    ]
+    switch server.topology {
+    case .replicaSet(let name):
+      facts.append(Fact("topology", "replica set \(name) of \(server.hosts.count)"))
+    case .standalone: facts.append(Fact("topology", "standalone"))
+    case .sharded: facts.append(Fact("topology", "sharded cluster"))
+    }
+    if !rules.file.isEmpty {
+      facts.append(Fact("rules", "\(rules.file), \(Words.counted(Int64(rules.count), "rules"))"))
+    }
+    return facts
+  }
+
+  // MARK: - what is checked
+
+  private func probes(
+    _ context: CheckContext, keep: @escaping @Sendable (QuerySnapshot) -> Void
+  ) throws -> [Probe] {
+    func now<Rule>(_ list: [Rule], _ header: (Rule) -> RuleHeader) -> [Rule] {
+      list.filter { header($0).phases.contains(phase) }
+    }
+    var probes = [ServerProbes.present, ServerProbes.activeWork]
+    probes += now(rules.collections, \.header).map { CollectionProbes.probe($0) }
+    probes += now(rules.indexes, \.header).map { CollectionProbes.probe($0) }
+    probes += try catalog(context)
+    for rule in now(rules.references, \.header) {
+      probes.append(
+        Probe("orphaned-references", "\(rule.from) -> \(rule.to)") { context in
+          try References(context: context, rule: rule).run()
+        })
+    }
+    for rule in now(rules.unique, \.header) {
+      probes.append(
+        Probe("duplicate-keys", rule.collection) { context in
+          try Duplicates(context: context, rule: rule).run()
+        })
+    }
+    probes += now(rules.schemas, \.header).map { DocumentProbes.probe($0) }
+    probes += now(rules.fields, \.header).flatMap { DocumentProbes.probes($0) }
+    probes += now(rules.empty, \.header).map { DocumentProbes.probe($0) }
+    switch phase {
+    case .before:
+      probes += expectations.plannedIndexes.map { PlannedProbes.probe($0) }
+      probes += expectations.plannedValidators.map { DocumentProbes.planned($0) }
+    case .after:
+      probes += expectations.collections.map { DeclaredProbes.probe($0) }
+      probes += expectations.dropped.map { DeclaredProbes.dropped($0) }
+      probes += expectations.indexes.map { DeclaredProbes.probe($0) }
+      probes += expectations.counts.map { DeclaredProbes.probe($0) }
+      probes.append(ServerProbes.ttlMonitor)
+    }
+    probes += now(rules.queries, \.header).map { QueryProbes.probe($0, keep: keep) }
+    probes += now(rules.files, \.header).map { ApplicationProbes.probe($0) }
+    probes += now(rules.commands, \.header).map { ApplicationProbes.probe($0) }
+    return probes
+  }
+
+  /// What every collection and view has to answer for, without any rule.
+  private func catalog(_ context: CheckContext) throws -> [Probe] {
+    var probes: [Probe] = []
+    for info in try context.userCollections() where !expectations.isOwn(info.name) {
+      switch info.type {
+      case .collection:
+        probes.append(ServerProbes.indexStates(info))
+        probes.append(DocumentProbes.typeDrift(info))
+        if let probe = DocumentProbes.ownValidator(info) { probes.append(probe) }
+        if options.checksIntegrity { probes.append(ServerProbes.integrity(info)) }
+      case .view: probes.append(ServerProbes.view(info))
+      case .timeseries, .other: break
+      }
+    }
+    return probes
+  }
+}
