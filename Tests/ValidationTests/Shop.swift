@@ -79,14 +79,7 @@ struct Shop {
     let products = (0..<10).map { n -> Document in
       ["_id": .integer(n), "price": .double(Double(n) + 0.5), "name": .string("p\(n)")]
     }
-    let orders = (0..<100).map { n -> Document in
-      [
-        "_id": .integer(n), "number": .integer(1000 + n), "user_id": .integer(n % 30),
-        "items": [["product": .integer(n % 10)], ["product": .integer((n + 1) % 10)]],
-        "total": .double(Double(n) + 0.25), "status": .string(n % 2 == 0 ? "paid" : "pending"),
-        "placed": .date(DateTime(milliseconds: 1_760_000_000_000 + Int64(n) * 1000)),
-      ]
-    }
+    let orders = (0..<100).map(order)
     _ = try database.insert("users", users)
     _ = try database.insert("products", products)
     _ = try database.insert("orders", orders)
@@ -108,6 +101,18 @@ struct Shop {
         ["$match": ["status": "paid"]]
       ],
     ])
+  }
+
+  private static func order(_ n: Int) -> Document {
+    let first: Document = ["product": .integer(n % 10)]
+    let second: Document = ["product": .integer((n + 1) % 10)]
+    var order: Document = ["_id": .integer(n), "number": .integer(1000 + n)]
+    order.append("user_id", .integer(n % 30))
+    order.append("items", .array([.document(first), .document(second)]))
+    order.append("total", .double(Double(n) + 0.25))
+    order.append("status", n.isMultiple(of: 2) ? "paid" : "pending")
+    order.append("placed", .date(DateTime(milliseconds: 1_760_000_000_000 + Int64(n) * 1000)))
+    return order
   }
 
   func validate(
