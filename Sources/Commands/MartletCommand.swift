@@ -8,7 +8,7 @@ struct MartletCommand: ParsableCommand {
     version: Version.text,
     subcommands: [
       InitCommand.self, DoctorCommand.self, MigrateGroup.self, DumpCommand.self, LoadCommand.self,
-      InspectCommand.self, DevGroup.self,
+      InspectCommand.self, ValidateGroup.self, DevGroup.self,
     ])
 }
 

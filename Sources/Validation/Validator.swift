@@ -22,6 +22,7 @@ public struct Validator: Sendable {
     public var environment: [Fact] = []
   }
 
+  /// Prepares a run; nothing is sent.
   public init(
     _ pool: ClientPool, database: String, phase: Phase, rules: Rules = Rules(),
     expectations: Expectations = Expectations(), options: CheckOptions = CheckOptions()
@@ -60,6 +61,7 @@ public struct Validator: Sendable {
         let (snapshot, results) = try Snapshotter(context: context).snapshot(
           own: expectations.isOwn, queries: queries.withLock { $0 })
         outcome.snapshot = snapshot
+        outcome.snapshot?.migrations = expectations.appliedMigrations
         outcome.checks += results
       }
       if let old, let new = outcome.snapshot {

@@ -18,7 +18,7 @@ struct Fault: Sendable, CustomTestStringConvertible {
 
   init(
     _ name: String, _ ids: String..., phase: Phase = .before,
-    expectations: @escaping @Sendable () -> Expectations = { Expectations() },
+    expectations: @autoclosure @escaping @Sendable () -> Expectations = Expectations(),
     plant: @escaping @Sendable (Shop, Database) throws -> Void
   ) {
     self.name = name
@@ -148,23 +148,20 @@ struct Fault: Sendable, CustomTestStringConvertible {
   static let byPlan: [Fault] = [
     Fault(
       "a planned unique index meets duplicates", "duplicate-keys",
-      expectations: {
-        planned("orders", ["key": ["status": 1], "name": "status_1", "unique": true])
-      }
+      expectations: planned("orders", ["key": ["status": 1], "name": "status_1", "unique": true])
     ) { _, _ in },
     Fault(
       "a planned index conflicts in its options", "index-conflict",
-      expectations: { planned("users", ["key": ["email": 1], "name": "email_1", "sparse": true]) }
+      expectations: planned("users", ["key": ["email": 1], "name": "email_1", "sparse": true])
     ) { _, _ in },
     Fault(
       "a planned index takes a name that is there", "index-conflict",
-      expectations: { planned("users", ["key": ["name": 1], "name": "email_1"]) }
+      expectations: planned("users", ["key": ["name": 1], "name": "email_1"])
     ) { _, _ in },
     Fault(
       "a planned TTL index would delete at once", "ttl-blast",
-      expectations: {
-        planned("orders", ["key": ["placed": 1], "name": "placed_1", "expireAfterSeconds": 60])
-      }
+      expectations: planned(
+        "orders", ["key": ["placed": 1], "name": "placed_1", "expireAfterSeconds": 60])
     ) { _, _ in },
     Fault(
       "a planned validator refuses documents", "validator-violations",
@@ -174,7 +171,7 @@ struct Fault: Sendable, CustomTestStringConvertible {
           .init("orders", ["status": "paid"], source: "007_status")
         ]
         return expectations
-      }
+      }()
     ) { _, _ in },
     Fault(
       "a declared collection is not there", "declared-collection", phase: .after,
@@ -182,7 +179,7 @@ struct Fault: Sendable, CustomTestStringConvertible {
         var expectations = Expectations()
         expectations.collections = [.init("audit_logs", source: "003_audit")]
         return expectations
-      }
+      }()
     ) { _, _ in },
     Fault(
       "a declared option was changed", "declared-options", "collection-options", phase: .after,
@@ -192,19 +189,17 @@ struct Fault: Sendable, CustomTestStringConvertible {
           .init("orders", options: ["validator": ["total": ["$exists": true]]], source: "001")
         ]
         return expectations
-      }
+      }()
     ) { _, database in
       _ = try database.run(["collMod": "orders", "validationLevel": "moderate"])
     },
     Fault(
       "a declared index is not there", "declared-index", phase: .after,
-      expectations: { declared("users", ["key": ["name": 1], "name": "name_1"]) }
+      expectations: declared("users", ["key": ["name": 1], "name": "name_1"])
     ) { _, _ in },
     Fault(
       "a declared index has other options", "declared-index-options", phase: .after,
-      expectations: {
-        declared("orders", ["key": ["number": 1], "name": "number_1", "unique": true])
-      }
+      expectations: declared("orders", ["key": ["number": 1], "name": "number_1", "unique": true])
     ) { _, _ in },
     Fault(
       "a declared number of documents is not there", "declared-count", phase: .after,
@@ -212,7 +207,7 @@ struct Fault: Sendable, CustomTestStringConvertible {
         var expectations = Expectations()
         expectations.counts = [.init("products", minimum: 12, source: "004")]
         return expectations
-      }
+      }()
     ) { _, _ in },
     Fault(
       "a dropped collection is back", "declared-dropped", phase: .after,
@@ -220,7 +215,7 @@ struct Fault: Sendable, CustomTestStringConvertible {
         var expectations = Expectations()
         expectations.dropped = [.init("products", source: "005")]
         return expectations
-      }
+      }()
     ) { _, _ in },
   ]
 

@@ -2,6 +2,7 @@ import BSON
 import Dump
 import Migration
 import MongoDB
+import Validation
 
 /// An error as people and programs are told about it: the one map from errors to words and exit codes.
 struct ErrorReport: Sendable, Hashable {
@@ -27,6 +28,7 @@ struct ErrorReport: Sendable, Hashable {
     case let error as MongoError: self.init(mongo: error, stopped: reason)
     case let error as MigrationError: self.init(migration: error)
     case let error as DumpError: self.init(dump: error, stopped: reason)
+    case let error as ValidationError: self.init(validation: error)
     case let error as BSONError:
       self.init(code: "malformedBSON", message: error.description, status: .failed)
     default:

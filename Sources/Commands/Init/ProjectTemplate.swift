@@ -53,8 +53,18 @@ struct ProjectTemplate: Sendable, Hashable {
 
   static let rules = """
     # What must hold before and after a maintenance window: martlet validate before|after.
-    # Each rule has a name and a severity.
-    rules: []
+    # Every rule may have `severity: error|warning|info`, `when: before|after|both` and `fix: TEXT`.
+    version: 1
+    collections: []   # - { name: users, minimum: 1 }
+    indexes: []       # - { collection: users, key: { email: 1 }, unique: true }
+    references: []    # - { from: orders.user_id, to: users._id, nullable: true }
+    unique: []        # - { collection: users, fields: email }
+    schemas: []       # - { collection: orders, schema: { required: [user_id] } }
+    fields: []        # - { collection: orders, field: total, type: number, minimum: 0 }
+    empty: []         # - { name: what must not be, collection: orders, pipeline: [ { $match: { … } } ] }
+    queries: []       # - { name: a query, collection: orders, filter: { user_id: 1 }, p95: 50ms }
+    files: []         # - { path: config/app.yaml }
+    commands: []      # - { name: the API answers, run: "curl -fsS http://127.0.0.1:8080/healthz", when: after }
 
     """
 

@@ -138,3 +138,9 @@ struct QueryPlan: Sendable, Hashable {
     }
   }
 }
+
+extension RawBatch {
+  /// Calls `body` with each document's bytes, in order.
+  @inline(__always)
+  func visit(_ body: (UnsafeRawBufferPointer) throws -> Void) throws { try forEach(body) }
+}

@@ -106,7 +106,7 @@ struct Duplicates {
     while more {
       try context.checkTime()
       let batch: Void? = try cursor.nextBatch { raw in
-        try raw.forEach { document in
+        try raw.visit { document in
           tally.lookedAt += 1
           if try Self.same(document, previous) {
             run += 1

@@ -70,6 +70,8 @@ public struct Expectations: Sendable, Hashable {
   public var plannedValidators: [Validator] = []
   /// Looked at when two snapshots are compared.
   public var changes: [DeclaredChange] = []
+  /// Names of the applied migrations, for the snapshot.
+  public var appliedMigrations: [String] = []
   /// Collections of the tool itself, which may change: exact names, and those with `name.` in front.
   public var ownCollections: [String] = ["migrations"]
 
@@ -87,6 +89,8 @@ public struct DeclaredChange: Sendable, Hashable {
   public var source: String
   public var creates = false
   public var drops = false
+  /// It comes to be with its first document or index, unless it is there.
+  public var mayCreate = false
   /// How many documents more or fewer there may be; nil is any number, 0…0 none.
   public var documents: ClosedRange<Int64>? = 0...0
   /// Documents are changed in place.

@@ -54,7 +54,7 @@ struct KeyStream {
       batch.removeAll(keepingCapacity: true)
       packed = []
       let more: Void? = try cursor.nextBatch { raw in
-        try raw.forEach { batch.append(contentsOf: $0) }
+        try raw.visit { batch.append(contentsOf: $0) }
       }
       packed = batch
       offset = 0

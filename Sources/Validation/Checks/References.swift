@@ -80,7 +80,7 @@ struct References {
     while more {
       try context.checkTime()
       let batch: Void? = try sources.nextBatch { raw in
-        try raw.forEach { document in
+        try raw.visit { document in
           tally.lookedAt += 1
           guard let key = try reader.read(document), key.type != .null, key.type != .undefined
           else {

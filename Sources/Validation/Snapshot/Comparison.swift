@@ -81,9 +81,12 @@ public struct Comparison: Sendable {
           command: Words.command(["listCollections": 1, "filter": ["name": .string(name)]]),
           fix: "restore it from the backup: martlet restore --only \(name)")
       ]
-    case (nil, _?):
-      guard !changes.contains(where: \.creates) else {
+    case (nil, let new?):
+      guard !changes.contains(where: { $0.creates || $0.mayCreate }) else {
+        var empty = CollectionSnapshot(name: name, count: 0)
+        empty.kind = new.kind
         return [.passed("collection-added", name, "new, as \(sources) declares")]
+          + documents(empty, new, changes).filter { $0.id == "count-changed" }
       }
       return [
         .found(

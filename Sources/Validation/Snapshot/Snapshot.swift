@@ -12,6 +12,8 @@ public struct Snapshot: Sendable, Hashable {
   public var server: [Fact]
   public var collections: [CollectionSnapshot]
   public var queries: [QuerySnapshot]
+  /// Names of the migrations that were applied.
+  public var migrations: [String] = []
   /// What it was made from: a snapshot, or a backup's manifest that has no queries and options.
   public var origin: Origin
 

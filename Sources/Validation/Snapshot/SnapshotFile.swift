@@ -58,6 +58,7 @@ public enum SnapshotFile {
       "takenAtText": .string(Words.instant(snapshot.takenAt)),
       "database": .string(snapshot.database),
       "server": .document(Document(snapshot.server.map { ($0.name, .string($0.value)) })),
+      "migrations": .array(snapshot.migrations.map { .string($0) }),
       "collections": .array(snapshot.collections.map { .document(collection($0)) }),
       "queries": .array(snapshot.queries.map { .document(query($0)) }),
     ]
@@ -100,6 +101,7 @@ public enum SnapshotFile {
       let queries = document["queries"]?.arrayValue
     else { throw incomplete(path) }
     var snapshot = Snapshot(takenAt: takenAt, database: database)
+    snapshot.migrations = (document["migrations"]?.arrayValue ?? []).compactMap(\.stringValue)
     for fact in document["server"]?.documentValue ?? [:] {
       snapshot.server.append(Fact(fact.key, fact.value.stringValue ?? ""))
     }
@@ -171,8 +173,10 @@ enum ManifestReader {
     let collections = list.filter { $0.database == chosen && !$0.entry.name.hasPrefix("system.") }
       .map(\.entry)
     guard !collections.isEmpty else { return nil }
-    return Snapshot(
+    var snapshot = Snapshot(
       takenAt: 0, database: chosen, collections: collections, origin: .manifest)
+    snapshot.migrations = (manifest["migrations"]?.arrayValue ?? []).compactMap(\.stringValue)
+    return snapshot
   }
 
   private static func namespace(_ fields: Document) -> (String, String)? {

@@ -88,7 +88,7 @@ struct Snapshotter {
     let isSmall = total <= 10_000
     while true {
       let batch: Void? = try cursor.nextBatch { raw in
-        try raw.forEach { document in
+        try raw.visit { document in
           pass.tally.add(document: document)
           if isSmall || pass.tally.count & 15 == 0 { try inspect(document, &pass) }
         }
