@@ -10,8 +10,8 @@ struct KeyStream {
   private var packed: [UInt8] = []
   private var offset = 0
 
-  /// Documents of a batch: large enough to make round trips cheap, about 2 MB of keys.
-  static let batchSize = 50_000
+  /// Documents of a batch: large enough to make round trips cheap, less than 1 MB of keys.
+  static let batchSize = 20_000
 
   init(cursor: Cursor, path: String) {
     self.cursor = cursor

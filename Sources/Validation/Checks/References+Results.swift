@@ -3,14 +3,15 @@ internal import BSON
 extension References {
   /// One result each for orphans, nulls, and types that can never match.
   func results(_ tally: Tally, _ method: Method) -> [CheckResult] {
-    let amount = Amount(tally.lookedAt, "documents")
+    let amount = Amount(tally.lookedAt, tally.unit)
     let command = Words.aggregation(rule.from.collection, pipeline)
     var results: [CheckResult] = []
     if tally.orphans > 0 {
       results.append(orphans(tally, amount, command))
       if let mismatch = mismatch(tally, amount) { results.append(mismatch) }
     } else {
-      let how = method == .merge ? "two covered index scans, merged" : "$group and $lookup"
+      let how =
+        method == .lookup ? "$group and $lookup" : "two covered index scans, merged"
       results.append(
         .passed(
           "orphaned-references", subject, "every reference has its target (\(how))",

@@ -12,6 +12,8 @@ struct References {
   /// What a pass over both sides found.
   struct Tally {
     var lookedAt: Int64 = 0
+    /// Of `lookedAt`.
+    var unit = "documents"
     var orphans: Int64 = 0
     var nulls: Int64 = 0
     /// The first values without a target, and how many documents have each.
@@ -22,7 +24,7 @@ struct References {
   }
 
   /// How the sides are joined.
-  enum Method: String { case merge, lookup }
+  enum Method: String { case distinct, merge, lookup }
 
   func run() throws -> [CheckResult] {
     for name in [rule.from.collection, rule.to.collection]
@@ -38,17 +40,25 @@ struct References {
   }
 
   func join() throws -> (Method, Tally) {
-    if rule.filter == nil, let from = try coveredScan(rule.from), let to = try coveredScan(rule.to)
+    if rule.filter == nil, let from = try coveredIndex(rule.from),
+      let to = try coveredIndex(rule.to)
     {
-      return (.merge, try merge(from, to))
+      let targets = KeyStream.find(rule.to.collection, rule.to.path, index: to)
+      if let distinct = try distinctScan(from),
+        let tally = try mergeDistinct(distinct, targets)
+      {
+        return (.distinct, tally)
+      }
+      let sources = KeyStream.find(rule.from.collection, rule.from.path, index: from)
+      return (.merge, try merge(sources, targets))
     }
     return (.lookup, try lookup())
   }
 
   // MARK: - two covered index scans
 
-  /// A find that needs the index alone, where there is an index for that.
-  private func coveredScan(_ path: FieldPath) throws -> Document? {
+  /// An index that gives all values of the path in order, without the documents.
+  private func coveredIndex(_ path: FieldPath) throws -> String? {
     for index in try context.indexes(path.collection) {
       guard let first = index.key.first(where: { _ in true }), first.key == path.path,
         first.value.integerValue != nil, index.buildUUID == nil,
@@ -57,19 +67,117 @@ struct References {
       else { continue }
       let find = KeyStream.find(path.collection, path.path, index: index.name)
       // A multikey index, for example, needs the documents.
-      if try context.plan(ofFind: find).isCovered { return find }
+      if try context.plan(ofFind: find).isCovered { return index.name }
     }
     // Clustered collections have no index on _id; their scan is in its order.
     return nil
   }
 
-  /// Both sides are sorted by the value, so one pass over each is enough.
-  func merge(_ from: Document, _ to: Document) throws -> Tally {
+  /// Where many documents refer to one, the server can skip from value to value.
+  private func distinctScan(_ index: String) throws -> Document? {
+    let sources = try context.database.estimatedCount(rule.from.collection)
+    let targets = try context.database.estimatedCount(rule.to.collection)
+    // A skip costs about as much as two steps.
+    guard sources >= 2 * targets else { return nil }
+    let command: Document = [
+      "aggregate": .string(rule.from.collection),
+      "pipeline": [
+        ["$sort": [rule.from.path: 1]], ["$group": ["_id": .string("$" + rule.from.path)]],
+      ],
+      "hint": .string(index), "cursor": ["batchSize": .integer(KeyStream.batchSize)],
+    ]
+    let plan = try context.plan(ofFind: command)
+    return plan.stages.contains("DISTINCT_SCAN") && !plan.stages.contains("FETCH") ? command : nil
+  }
+
+  private func stream(_ targets: Document) throws -> KeyStream {
     let client = context.database.client
-    let name = context.database.name
-    let sources = try client.cursor(from, on: name, options: context.scan)
-    var targets = KeyStream(
-      cursor: try client.cursor(to, on: name, options: context.scan), path: rule.to.path)
+    let cursor = try client.cursor(targets, on: context.database.name, options: context.scan)
+    return KeyStream(cursor: cursor, path: rule.to.path)
+  }
+
+  /// One pass over the distinct values; those without a target are counted by the index afterwards.
+  /// Nil when the server does not give them in order, which it does not promise.
+  private func mergeDistinct(_ distinct: Document, _ targets: Document) throws -> Tally? {
+    let sources = try context.database.client.cursor(
+      distinct, on: context.database.name, options: context.scan)
+    var targets = try stream(targets)
+    let reader = KeyReader(path: "_id")
+    var tally = Tally()
+    tally.unit = "distinct references"
+    var orphans: [Value] = []
+    var previous: [UInt8] = []
+    var isOrdered = true
+    var hasNulls = false
+    var more = true
+    while more, isOrdered {
+      try context.checkTime()
+      let batch: Void? = try sources.nextBatch { raw in
+        try raw.visit { document in
+          guard isOrdered else { return }
+          tally.lookedAt += 1
+          guard let key = try reader.read(document), key.type != .null, key.type != .undefined
+          else {
+            hasNulls = true
+            return
+          }
+          try previous.withUnsafeBytes { bytes in
+            if !bytes.isEmpty, let last = try reader.read(bytes), try Key.order(last, key) > 0 {
+              isOrdered = false
+            }
+          }
+          previous.removeAll(keepingCapacity: true)
+          previous.append(contentsOf: document)
+          guard try targets.advance(to: key) != 0 else { return }
+          let value = try key.element.value()
+          orphans.append(value)
+          if tally.samples.count < context.options.evidenceRows {
+            tally.samples.append((value, 0, nil))
+          }
+        }
+      }
+      more = batch != nil
+      tally.orphans += try count(&orphans, isLast: !more)
+      context.report(done: tally.lookedAt)
+    }
+    guard isOrdered else { return nil }
+    if hasNulls {
+      tally.nulls = try context.database.count(
+        rule.from.collection, filter: [rule.from.path: nil], command: context.scan)
+    }
+    for index in tally.samples.indices {
+      tally.samples[index].count = try context.database.count(
+        rule.from.collection, filter: [rule.from.path: ["$eq": tally.samples[index].value]],
+        command: context.scan)
+    }
+    if tally.orphans > 0 { try describe(&tally) }
+    return tally
+  }
+
+  /// Documents that have one of the values; a thousand values at a time, so that they take no room.
+  private func count(_ values: inout [Value], isLast: Bool) throws -> Int64 {
+    var sum: Int64 = 0
+    while values.count >= 1000 || isLast && !values.isEmpty {
+      let some = Array(values.prefix(1000))
+      values.removeFirst(some.count)
+      // Within $in a regular expression is a pattern, not a value.
+      let plain = some.filter { $0.type != .regex }
+      var filters: [Document] = [[rule.from.path: ["$in": .array(plain)]]]
+      filters += some.filter { $0.type == .regex }.map { [rule.from.path: ["$eq": $0]] }
+      for filter in filters {
+        sum += try context.database.count(
+          rule.from.collection, filter: filter, command: context.scan)
+      }
+      try context.checkTime()
+    }
+    return sum
+  }
+
+  /// Both sides are sorted by the value, so one pass over each is enough.
+  private func merge(_ from: Document, _ to: Document) throws -> Tally {
+    let sources = try context.database.client.cursor(
+      from, on: context.database.name, options: context.scan)
+    var targets = try stream(to)
     let reader = KeyReader(path: rule.from.path)
     let total = try context.database.estimatedCount(rule.from.collection)
     var tally = Tally()
@@ -120,80 +228,5 @@ struct References {
 
   private func isSample(_ key: Key, _ value: Value) -> Bool {
     (try? key.element.value()) == value
-  }
-
-  /// `_id`s of samples, and the types on the other side, by the indexes that are there.
-  private func describe(_ tally: inout Tally) throws {
-    for index in tally.samples.indices {
-      let found = try context.database.findOne(
-        rule.from.collection, filter: [rule.from.path: ["$eq": tally.samples[index].value]],
-        options: ["projection": ["_id": 1]], command: context.scan)
-      tally.samples[index].id = found?["_id"]
-    }
-    let pipeline: [Document] = [
-      ["$sample": ["size": .integer(context.options.sampleSize)]],
-      ["$group": ["_id": ["$type": .string("$" + rule.to.path)]]],
-    ]
-    let types = try context.database.aggregate(
-      rule.to.collection, pipeline: pipeline, command: context.scan)
-    while let type = try types.next()?["_id"]?.stringValue {
-      if let type = BSONType.allCases.first(where: { $0.alias == type }) {
-        tally.targetTypes.insert(type)
-      }
-    }
-  }
-
-  // MARK: - $group and $lookup
-
-  var pipeline: [Document] {
-    let value = Value.string("$" + rule.from.path)
-    var stages: [Document] = []
-    if let filter = rule.filter { stages.append(["$match": .document(filter)]) }
-    // References may be in arrays, at any level of the path.
-    var prefix = ""
-    for part in rule.from.path.split(separator: ".") {
-      prefix += prefix.isEmpty ? part : "." + part
-      if prefix != "_id" { stages.append(["$unwind": .string("$" + prefix)]) }
-    }
-    stages.append(["$group": ["_id": value, "n": ["$sum": 1], "id": ["$first": "$_id"]]])
-    stages.append(["$match": ["_id": ["$ne": nil]]])
-    let match: Document = [
-      "$match": ["$expr": ["$eq": [.string("$" + rule.to.path), "$$reference"]]]
-    ]
-    stages.append([
-      "$lookup": [
-        "from": .string(rule.to.collection), "let": ["reference": "$_id"],
-        "pipeline": [.document(match), ["$limit": 1], ["$project": ["_id": 1]]], "as": "target",
-      ]
-    ])
-    stages.append(["$match": ["target": ["$size": 0]]])
-    return stages
-  }
-
-  func lookup() throws -> Tally {
-    var tally = Tally()
-    try context.checkTime()
-    let cursor = try context.database.aggregate(
-      rule.from.collection, pipeline: pipeline, options: ["allowDiskUse": true],
-      command: context.scan)
-    while let group = try cursor.next() {
-      let count = group["n"]?.integerValue ?? 1
-      tally.orphans += count
-      if tally.samples.count < context.options.evidenceRows, let value = group["_id"] {
-        tally.samples.append((value, count, group["id"]))
-      }
-    }
-    try context.checkTime()
-    tally.lookedAt = try context.database.count(
-      rule.from.collection, filter: rule.filter ?? [:], command: context.scan)
-    if !rule.isNullable {
-      let missing: Document = [rule.from.path: nil]
-      let filter: Document =
-        rule.filter.map { ["$and": [.document($0), .document(missing)]] } ?? missing
-      tally.nulls = try context.database.count(
-        rule.from.collection, filter: filter, command: context.scan)
-    }
-    if tally.orphans > 0 { try describe(&tally) }
-    return tally
   }
 }

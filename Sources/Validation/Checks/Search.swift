@@ -58,7 +58,7 @@ struct Search {
         found.isComplete = false
         return found
       }
-      guard let end else { break }
+      guard let end, end != .maxKey else { break }
       found.lookedAt += context.options.sliceSize
       context.report(done: found.lookedAt, total: total)
       last = end

@@ -111,7 +111,7 @@ public struct Amount: Sendable, Hashable, CustomStringConvertible {
     self.unit = unit
   }
 
-  public var description: String { "\(Words.grouped(count)) \(unit)" }
+  public var description: String { Words.counted(count, unit) }
 }
 
 /// How sure a result is.

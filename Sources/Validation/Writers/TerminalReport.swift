@@ -36,14 +36,14 @@ public struct TerminalReport: Sendable {
       ],
       [Span(summary, .dim)],
     ]
-    let shown = report.ranked.filter { $0.status != .passed }
+    let shown = report.ranked.filter { $0.status != .passed && $0.applies }
     for check in shown.prefix(options.maximumDetails) { lines += block(check) }
     if shown.count > options.maximumDetails {
       let more = Words.counted(Int64(shown.count - options.maximumDetails), "checks")
       lines.append([Span("… and \(more) more that did not pass", .dim)])
     }
     lines += metrics
-    if !report.timeline.isEmpty {
+    if report.kind == .window {
       lines.append([])
       for entry in report.timeline {
         let tone: Tone = entry.state == .failed ? .bad : entry.state == .done ? .good : .dim
