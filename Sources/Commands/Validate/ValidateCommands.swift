@@ -120,6 +120,7 @@ struct ValidateCompareCommand: LeafCommand {
       let time = snapshot.takenAt > 0 ? ", taken \(Words.instant(snapshot.takenAt))" : ""
       report.environment.append(Fact(label, "database \(snapshot.database)\(time)"))
     }
-    return try context.deliver(report, reporting, next: "nothing to do: every difference is declared")
+    return try context.deliver(
+      report, reporting, next: "nothing to do: every difference is declared")
   }
 }

@@ -52,8 +52,10 @@ struct RuleReader {
   }
 
   mutating func required(_ name: String) throws(ValidationError) -> RuleNode {
-    guard let node = take(name) else { throw fail("`\(name)` is missing") }
-    return node
+    if let node = take(name) { return node }
+    let written = Nearest.name(to: name, in: left.map(\.key.name))
+    throw fail(
+      "`\(name)` is missing", hint: written.map { "`\($0)` is written here, `\(name)` is meant?" })
   }
 
   mutating func string(_ name: String) throws(ValidationError) -> String {
