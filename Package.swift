@@ -29,6 +29,7 @@ let package = Package(
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .target(name: "BSON", swiftSettings: strict),
+    .target(name: "Fingerprint", dependencies: ["CXXHash"], swiftSettings: strict),
     .target(name: "MongoDB", dependencies: ["BSON", "CLibMongoc"], swiftSettings: strict),
     .target(
       name: "Migration",
@@ -39,12 +40,15 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Dump",
-      dependencies: ["BSON", "MongoDB", "CZlib", "CDeflate", "CXXHash", "CLZMA"],
+      dependencies: ["BSON", "MongoDB", "Fingerprint", "CZlib", "CDeflate", "CLZMA"],
+      swiftSettings: strict),
+    .target(
+      name: "Validation", dependencies: ["BSON", "MongoDB", "Fingerprint", "Yams"],
       swiftSettings: strict),
     .target(
       name: "Commands",
       dependencies: [
-        "BSON", "MongoDB", "Migration", "Dump", "Yams",
+        "BSON", "MongoDB", "Migration", "Dump", "Validation", "Fingerprint", "Yams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -62,13 +66,17 @@ let package = Package(
       name: "CrashTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
-      name: "DumpTests", dependencies: ["BSON", "MongoDB", "Dump", "TestSupport"],
+      name: "DumpTests", dependencies: ["BSON", "MongoDB", "Fingerprint", "Dump", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "MigrationTests", dependencies: ["BSON", "MongoDB", "Migration", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "MartletTests", dependencies: ["Martlet", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "ValidationTests",
+      dependencies: ["BSON", "MongoDB", "Fingerprint", "Validation", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(
       name: "CommandsTests",
       dependencies: [

@@ -1,4 +1,5 @@
 import BSON
+import Fingerprint
 import Testing
 
 @testable import Dump

@@ -1,4 +1,5 @@
 import BSON
+import Fingerprint
 
 @testable import Dump
 

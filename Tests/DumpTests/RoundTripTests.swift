@@ -1,4 +1,5 @@
 import BSON
+import Fingerprint
 import Foundation
 import MongoDB
 import TestSupport

@@ -1,4 +1,5 @@
 internal import BSON
+public import Fingerprint
 internal import MongoDB
 
 /// Reads an archive piece by piece; what it hands out stays valid as long as it is held.

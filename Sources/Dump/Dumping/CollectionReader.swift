@@ -1,4 +1,5 @@
 internal import BSON
+import Fingerprint
 internal import MongoDB
 
 /// Reads one item into chunks. Of one thread.

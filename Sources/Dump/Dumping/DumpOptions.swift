@@ -1,4 +1,5 @@
 public import BSON
+public import Fingerprint
 public import MongoDB
 
 /// How consistent a dump is asked to be. - Source: consistency.md.

@@ -1,4 +1,5 @@
 internal import BSON
+import Fingerprint
 internal import MongoDB
 
 /// What reading all collections gave, in the order of the plan.

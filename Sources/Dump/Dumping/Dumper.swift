@@ -1,4 +1,5 @@
 internal import BSON
+import Fingerprint
 internal import Glibc
 public import MongoDB
 

@@ -1,3 +1,5 @@
+public import Fingerprint
+
 /// What a dump holds, as reading all of it has shown.
 public struct DumpReport: Sendable {
   /// One collection, view or time-series.

@@ -1,4 +1,5 @@
 internal import BSON
+import Fingerprint
 
 /// Reads a dump from end to end, checks all that can be checked without a server, and reports.
 public struct Inspector {

@@ -1,4 +1,5 @@
 internal import BSON
+import Fingerprint
 internal import MongoDB
 
 /// Reads a dump and puts its documents into the queue.

@@ -1,4 +1,5 @@
 public import BSON
+public import Fingerprint
 public import MongoDB
 
 /// What to load and how.

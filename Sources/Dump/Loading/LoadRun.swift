@@ -1,4 +1,5 @@
 internal import BSON
+import Fingerprint
 internal import MongoDB
 
 /// One load under way: the phases of ``Loader`` in their order.

@@ -1,4 +1,5 @@
 internal import BSON
+import Fingerprint
 public import MongoDB
 
 /// Loads a dump into a server.
