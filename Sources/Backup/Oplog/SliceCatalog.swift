@@ -1,0 +1,240 @@
+public import BSON
+
+/// A piece of the captured oplog: all entries from `start` to `end`, both inclusive.
+///
+/// Its first entry is the last one of the slice before it, which proves that nothing is missing
+/// between the two.
+public struct Slice: Sendable, Hashable {
+  public var replicaSetID: String
+  public var start: Timestamp
+  public var end: Timestamp
+  /// Entries, the overlap included.
+  public var count: Int64
+  /// Of BSON, uncompressed.
+  public var bytes: Int64
+  /// As stored.
+  public var digest: FileDigest
+  public var isEncrypted: Bool
+  /// Nothing proves what happened before it: the first of a chain, or one behind a gap.
+  public var beginsChain: Bool
+  /// Only entries of these databases are in it; all when empty.
+  public var databases: [String]
+  /// Server version at capture.
+  public var serverVersion: String
+
+  /// In the store, without a suffix.
+  var stem: String {
+    "oplog/\(replicaSetID)/\(Self.padded(start))_\(Self.padded(end))"
+  }
+  var dataName: String {
+    stem + SliceCatalog.dataSuffix + (isEncrypted ? ".age" : "")
+  }
+  var descriptionName: String { stem + SliceCatalog.descriptionSuffix }
+
+  /// Sorts as text as it does as a time.
+  private static func padded(_ time: Timestamp) -> String {
+    CivilTime.padded(Int(time.seconds), 10) + "-" + CivilTime.padded(Int(time.increment), 6)
+  }
+
+  var document: Document {
+    [
+      "format": "martlet-slice", "version": 1, "replicaSetId": .string(replicaSetID),
+      "start": .string(OplogTime.text(start)), "end": .string(OplogTime.text(end)),
+      "startTime": .string(Moment.iso(Int64(start.seconds))),
+      "endTime": .string(Moment.iso(Int64(end.seconds))), "entries": .integer(count),
+      "bytes": .integer(bytes), "size": .integer(digest.size), "sha256": .string(digest.sha256),
+      "encrypted": .bool(isEncrypted), "beginsChain": .bool(beginsChain),
+      "databases": .array(databases.map { .string($0) }),
+      "serverVersion": .string(serverVersion),
+    ]
+  }
+
+  public init(
+    replicaSetID: String, start: Timestamp, end: Timestamp, count: Int64, bytes: Int64,
+    digest: FileDigest, isEncrypted: Bool, beginsChain: Bool, databases: [String],
+    serverVersion: String
+  ) {
+    self.replicaSetID = replicaSetID
+    self.start = start
+    self.end = end
+    self.count = count
+    self.bytes = bytes
+    self.digest = digest
+    self.isEncrypted = isEncrypted
+    self.beginsChain = beginsChain
+    self.databases = databases
+    self.serverVersion = serverVersion
+  }
+
+  init(_ document: Document, path: String) throws(BackupError) {
+    let reader = ManifestReader(document: document, path: path)
+    guard try reader.integer("version") <= 1 else {
+      throw BackupError(
+        .unsupported, "the slice was written by a newer version", path: path,
+        hint: "use the version of martlet that made it, or a newer one")
+    }
+    guard let start = try reader.oplogTime("start"), let end = try reader.oplogTime("end") else {
+      throw reader.damaged("start")
+    }
+    self.init(
+      replicaSetID: try reader.string("replicaSetId"), start: start, end: end,
+      count: try reader.integer("entries"), bytes: try reader.integer("bytes"),
+      digest: FileDigest(size: try reader.integer("size"), sha256: try reader.string("sha256")),
+      isEncrypted: document["encrypted"]?.boolValue ?? false,
+      beginsChain: document["beginsChain"]?.boolValue ?? false,
+      databases: try reader.strings("databases"),
+      serverVersion: try reader.string("serverVersion"))
+  }
+}
+
+/// The slices of one replica set, in the order of time.
+public struct SliceChain: Sendable, Hashable {
+  public let replicaSetID: String
+  public let slices: [Slice]
+
+  /// A stretch without a hole.
+  public struct Run: Sendable, Hashable {
+    public let slices: [Slice]
+    public var start: Timestamp? { slices.first?.start }
+    public var end: Timestamp? { slices.last?.end }
+
+    /// True when an entry of that time would be in it.
+    func covers(_ time: Timestamp) -> Bool {
+      guard let start, let end else { return false }
+      return start <= time && time <= end
+    }
+  }
+
+  /// Between two runs: what happened after the first time and before the second is not there.
+  public struct Gap: Sendable, Hashable {
+    public let after: Timestamp
+    public let before: Timestamp
+  }
+
+  /// The contiguous stretches.
+  public var runs: [Run] {
+    var runs: [[Slice]] = []
+    for slice in slices {
+      // A slice that was written again after a crash lies inside what is there.
+      if let last = runs.last?.last, slice.end <= last.end, slice.start >= last.start { continue }
+      if let last = runs.last?.last, !slice.beginsChain, slice.start <= last.end {
+        runs[runs.count - 1].append(slice)
+      } else {
+        runs.append([slice])
+      }
+    }
+    return runs.map { Run(slices: $0) }
+  }
+
+  public var gaps: [Gap] {
+    zip(runs, runs.dropFirst()).compactMap { first, second in
+      guard let after = first.end, let before = second.start, after < before else { return nil }
+      return Gap(after: after, before: before)
+    }
+  }
+}
+
+/// Finds the captured oplog in a store. Needs no server.
+public struct SliceCatalog: Sendable {
+  static let dataSuffix = ".bson.gz"
+  static let descriptionSuffix = ".json"
+
+  let store: any Store
+
+  public init(_ store: any Store) { self.store = store }
+
+  /// All chains, by their replica set's id.
+  public func chains() throws(BackupError) -> [SliceChain] {
+    var chains: [SliceChain] = []
+    for entry in try store.list("oplog", recursively: false) where entry.isFolder {
+      let id = String(entry.name.dropFirst("oplog/".count))
+      chains.append(try chain(id))
+    }
+    return chains.filter { !$0.slices.isEmpty }
+  }
+
+  /// The chain of a replica set; empty when there is none.
+  public func chain(_ replicaSetID: String) throws(BackupError) -> SliceChain {
+    var slices: [Slice] = []
+    for entry in try store.list("oplog/\(replicaSetID)", recursively: true)
+    where entry.name.hasSuffix(Self.descriptionSuffix) {
+      let bytes: [UInt8]
+      do throws(BackupError) { bytes = try store.read(entry.name, limit: 1 << 20) } catch {
+        if error.code == .notFound { continue }
+        throw error
+      }
+      // A description that is cut is a slice that is not there: the gap shows by itself.
+      guard let document = try? SealedText.open(bytes, path: entry.name) else { continue }
+      slices.append(try Slice(document, path: entry.name))
+    }
+    return SliceChain(
+      replicaSetID: replicaSetID,
+      slices: slices.sorted { ($0.start, $0.end) < ($1.start, $1.end) })
+  }
+}
+
+/// A stretch of time that can be recovered to.
+public struct RestorableWindow: Sendable, Hashable {
+  /// The base to begin with.
+  public let base: String
+  /// Both inclusive.
+  public let start: Timestamp
+  public let end: Timestamp
+
+  /// For people: local times.
+  public func text(zone: Zone = .local) -> String {
+    "\(Moment.text(Int64(start.seconds), zone: zone)) to "
+      + Moment.text(Int64(end.seconds), zone: zone)
+  }
+}
+
+/// Which moments can be recovered to. Pure.
+public enum RestorableWindows {
+  /// One window for each stretch, oldest first. A base without slices is a window of one moment.
+  public static func all(_ sets: [BackupSet], _ chains: [SliceChain]) -> [RestorableWindow] {
+    var windows: [RestorableWindow] = []
+    let bases = sets.filter { $0.isGood && $0.manifest?.data != nil }.sorted { $0.time < $1.time }
+    for set in bases {
+      guard let consistency = set.manifest?.consistency, let moment = consistency.moment else {
+        continue
+      }
+      let end = reach(set, chains) ?? moment
+      // What a base reaches belongs to the window that an older one has begun, when it did.
+      if let last = windows.last, last.end >= moment, last.end == end { continue }
+      windows.append(RestorableWindow(base: set.id, start: moment, end: max(end, moment)))
+    }
+    return windows
+  }
+
+  /// The last time that slices lead to from this base.
+  static func reach(_ set: BackupSet, _ chains: [SliceChain]) -> Timestamp? {
+    guard let manifest = set.manifest, let id = manifest.server?.replicaSetID,
+      let from = manifest.consistency?.moment
+    else { return nil }
+    let runs = chains.filter { $0.replicaSetID == id }.flatMap(\.runs)
+    return runs.first { $0.covers(from) }?.end
+  }
+
+  /// The newest base from which `time` can be reached.
+  /// - Throws: ``BackupError`` `.unreachableTime` with what can be reached.
+  public static func base(
+    for time: Timestamp, _ sets: [BackupSet], _ chains: [SliceChain]
+  ) throws(BackupError) -> BackupSet {
+    let candidates = sets.filter { set in
+      guard set.isGood, set.manifest?.data != nil,
+        let moment = set.manifest?.consistency?.moment, moment <= time
+      else { return false }
+      // All of a second is there only when something later is: nothing is guessed.
+      guard let reach = reach(set, chains) else { return moment == time }
+      return time <= reach
+    }
+    if let newest = candidates.max(by: { $0.time < $1.time }) { return newest }
+    let windows = all(sets, chains).map { $0.text() }
+    throw BackupError(
+      .unreachableTime,
+      "\(Moment.text(Int64(time.seconds))) (local) cannot be reached",
+      hint: windows.isEmpty
+        ? "nothing can be recovered to; martlet backup run makes a base"
+        : "what can be: " + windows.joined(separator: "; "))
+  }
+}

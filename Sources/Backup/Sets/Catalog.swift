@@ -1,0 +1,180 @@
+internal import BSON
+
+/// A backup set in a store.
+public struct BackupSet: Sendable, Hashable {
+  public enum State: Sendable, Hashable {
+    /// Complete by its manifest; nobody has read it yet.
+    case complete
+    /// Read back and found whole, at that time (seconds since 1970) and depth.
+    case verified(Int64, String)
+    /// Found damaged; why.
+    case damaged(String)
+
+    /// In listings.
+    public var word: String {
+      switch self {
+      case .complete: "complete"
+      case .verified: "verified"
+      case .damaged: "damaged"
+      }
+    }
+  }
+
+  public let id: String
+  /// Nil when the manifest cannot be read.
+  public let manifest: Manifest?
+  public let state: State
+
+  /// True unless it is known to be damaged.
+  public var isGood: Bool { if case .damaged = state { false } else { manifest != nil } }
+  /// Seconds since 1970, of its start; from the name when there is no manifest.
+  public var time: Int64 { manifest?.started ?? SetID.time(id) ?? 0 }
+  /// Backups of one group count for each other in retention.
+  public var group: String {
+    (manifest?.kind.rawValue ?? "unknown") + " " + (manifest?.database ?? "")
+  }
+}
+
+/// Names of sets: `20260128T020000Z-full`.
+enum SetID {
+  static func make(_ seconds: Int64, _ kind: Manifest.Kind, taken: Set<String>) -> String {
+    let first = Moment.compact(seconds) + "-" + kind.rawValue
+    guard taken.contains(first) else { return first }
+    return (2...).lazy.map { "\(first)-\($0)" }.first { !taken.contains($0) } ?? first
+  }
+
+  static func time(_ id: String) -> Int64? {
+    let digits = Array(id.utf8.prefix(16))
+    guard digits.count == 16, id.utf8.count > 17, Array(id.utf8)[16] == UInt8(ascii: "-") else {
+      return nil
+    }
+    let t = String(decoding: digits, as: UTF8.self)
+    func part(_ from: Int, _ count: Int) -> Substring { t.dropFirst(from).prefix(count) }
+    return Moment.parse(
+      iso: "\(part(0, 4))-\(part(4, 2))-\(part(6, 2))T\(part(9, 2)):\(part(11, 2)):\(part(13, 2))Z")
+  }
+
+  static func isID(_ name: String) -> Bool { time(name) != nil }
+}
+
+/// Finds and reads the sets of a store. Needs no server.
+public struct Catalog: Sendable {
+  public let store: any Store
+
+  public init(_ store: any Store) { self.store = store }
+
+  /// All sets that have a manifest, newest first. Folders without one are no backups.
+  ///
+  /// - Throws: ``BackupError`` of the store. A damaged manifest is a damaged set.
+  public func sets() throws(BackupError) -> [BackupSet] {
+    var sets: [BackupSet] = []
+    for name in try store.folders() where SetID.isID(name) {
+      if let set = try set(name) { sets.append(set) }
+    }
+    return sets.sorted { ($0.time, $0.id) > ($1.time, $1.id) }
+  }
+
+  /// One set, or nil when there is none of that id or it is not complete.
+  public func set(_ id: String) throws(BackupError) -> BackupSet? {
+    let path = id + "/" + Manifest.name
+    let bytes: [UInt8]
+    do throws(BackupError) { bytes = try store.read(path) } catch {
+      if error.code == .notFound { return nil }
+      throw error
+    }
+    do throws(BackupError) {
+      let manifest = try Manifest(try SealedText.open(bytes, path: path), path: path)
+      guard manifest.id == id else {
+        throw BackupError(.damaged, "the manifest is that of \(manifest.id)", path: path)
+      }
+      return BackupSet(id: id, manifest: manifest, state: try state(manifest))
+    } catch {
+      switch error.code {
+      case .damaged, .usage:
+        return BackupSet(id: id, manifest: nil, state: .damaged(error.message))
+      default: throw error
+      }
+    }
+  }
+
+  /// The set of an id, or the one whose id begins so.
+  /// - Throws: ``BackupError`` `.notFound`, `.usage` when several begin so.
+  public func find(_ id: String) throws(BackupError) -> BackupSet {
+    if SetID.isID(id), let set = try set(id) { return set }
+    let matches = try sets().filter { $0.id.hasPrefix(id) }
+    guard matches.count < 2 else {
+      throw BackupError(.usage, "\(matches.count) backups begin with '\(id)'")
+    }
+    guard let set = matches.first else {
+      throw BackupError(
+        .notFound, "there is no backup '\(id)' in \(store.location)", hint: "martlet backup list")
+    }
+    return set
+  }
+
+  /// The newest good set with data.
+  /// - Throws: ``BackupError`` `.notFound`.
+  public func latest(database: String? = nil) throws(BackupError) -> BackupSet {
+    let found = try sets().first { set in
+      guard set.isGood, let manifest = set.manifest, manifest.data != nil else { return false }
+      return database == nil || manifest.database == nil || manifest.database == database
+    }
+    guard let found else {
+      throw BackupError(
+        .notFound, "there is no good backup with data in \(store.location)",
+        hint: "martlet backup run")
+    }
+    return found
+  }
+
+  /// Folders that are no backups: what a run that died has left.
+  public func debris() throws(BackupError) -> [String] {
+    var names: [String] = []
+    for name in try store.folders() where SetID.isID(name) {
+      let files = try store.list(name, recursively: false)
+      if !files.contains(where: { $0.name == name + "/" + Manifest.name }) { names.append(name) }
+    }
+    return names
+  }
+
+  /// Removes a set: the manifest first, so that it is no backup from then on.
+  public func remove(_ id: String) throws(BackupError) {
+    guard SetID.isID(id) else { throw BackupError(.usage, "'\(id)' is not a backup's id") }
+    try store.delete(id + "/" + Manifest.name)
+    for entry in try store.list(id, recursively: true) { try store.delete(entry.name) }
+    store.removeEmptyFolder(id)
+  }
+
+  // MARK: - What verifying has shown
+
+  private static let record = "verified.json"
+
+  /// Keeps the outcome of a verification beside the set.
+  func note(_ manifest: Manifest, depth: String, damage: String?) throws(BackupError) {
+    var document: Document = [
+      "format": "martlet-verified/1", "id": .string(manifest.id), "depth": .string(depth),
+      "time": .string(Moment.iso(Moment.now())), "good": .bool(damage == nil),
+      "finished": .string(Moment.iso(manifest.finished)),
+    ]
+    if let damage { document.append("damage", .string(damage)) }
+    try store.put(manifest.id + "/" + Self.record, bytes: SealedText.seal(document))
+  }
+
+  private func state(_ manifest: Manifest) throws(BackupError) -> BackupSet.State {
+    let path = manifest.id + "/" + Self.record
+    let bytes: [UInt8]
+    do throws(BackupError) { bytes = try store.read(path, limit: 1 << 20) } catch {
+      if error.code == .notFound { return .complete }
+      throw error
+    }
+    // A record that cannot be read says nothing about the set.
+    guard let document = try? SealedText.open(bytes, path: path),
+      document["id"]?.stringValue == manifest.id,
+      let time = document["time"]?.stringValue.flatMap({ Moment.parse(iso: $0) })
+    else { return .complete }
+    guard document["good"]?.boolValue == true else {
+      return .damaged(document["damage"]?.stringValue ?? "verification failed")
+    }
+    return .verified(time, document["depth"]?.stringValue ?? "")
+  }
+}

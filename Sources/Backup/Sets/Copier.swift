@@ -1,0 +1,65 @@
+internal import Dump
+public import MongoDB
+
+/// Copies a set to another store, checking every byte on the way.
+public struct Copier: Sendable {
+  private let source: any Store
+  private let target: any Store
+  private let cancellation: Cancellation
+
+  public init(
+    from source: any Store, to target: any Store, cancellation: Cancellation = Cancellation()
+  ) {
+    self.source = source
+    self.target = target
+    self.cancellation = cancellation
+  }
+
+  /// Copies a set; the manifest comes last. Blocks.
+  ///
+  /// - Returns: bytes copied.
+  /// - Throws: ``BackupError`` `.damaged` when the source is, `.conflict` when another set of that id
+  ///   is there.
+  public func copy(_ id: String) throws -> Int64 {
+    let lock = try StoreLock.acquire(target, purpose: "backup copy", cancellation: cancellation)
+    defer { lock.release() }
+    let set = try Catalog(source).find(id)
+    guard let manifest = set.manifest, set.isGood else {
+      throw BackupError(.damaged, "the backup is damaged and is not copied", path: set.id)
+    }
+    let sealed = try source.read(set.id + "/" + Manifest.name)
+    if let there = try Catalog(target).set(set.id) {
+      guard there.manifest == manifest else {
+        throw BackupError(
+          .conflict, "another backup of that id is in \(target.location)", path: set.id)
+      }
+      return 0
+    }
+    do {
+      for file in manifest.files { try copy(file, set.id) }
+    } catch {
+      try? Catalog(target).remove(set.id)
+      throw error
+    }
+    try target.put(set.id + "/" + Manifest.name, bytes: sealed)
+    return manifest.storedBytes
+  }
+
+  private func copy(_ file: Manifest.File, _ id: String) throws {
+    let name = id + "/" + file.name
+    let writer = try target.put(name, size: file.digest.size)
+    do {
+      let sink = HashingSink(writer)
+      let cancellation = cancellation
+      try Transfer.all(try source.get(name), to: sink) { try cancellation.check() }
+      guard sink.digest == file.digest else {
+        throw BackupError(
+          .damaged, "the file was altered: its checksum is not the manifest's", path: name)
+      }
+      try writer.commit()
+    } catch {
+      writer.discard()
+      throw error
+    }
+  }
+}

@@ -1,0 +1,89 @@
+internal import BSON
+public import MongoDB
+
+/// Removes what the retention policy does not keep.
+public struct Pruner: Sendable {
+  /// What pruning does, or would do.
+  public struct Plan: Sendable {
+    /// Every set with its reasons, newest first.
+    public var verdicts: [RetentionVerdict]
+    public var removed: [BackupSet]
+    /// Folders of runs that died.
+    public var debris: [String]
+    /// Slices that no kept base can use.
+    public var slices: [Slice]
+
+    public var removedBytes: Int64 { removed.reduce(0) { $0 + ($1.manifest?.storedBytes ?? 0) } }
+  }
+
+  private let store: any Store
+  private let retention: RetentionPolicy
+  private let zone: Zone
+  private let cancellation: Cancellation
+
+  public init(
+    _ store: any Store, policy: RetentionPolicy, zone: Zone = .local,
+    cancellation: Cancellation = Cancellation()
+  ) {
+    self.store = store
+    retention = policy
+    self.zone = zone
+    self.cancellation = cancellation
+  }
+
+  /// Decides; removes nothing.
+  /// - Throws: ``BackupError`` `.usage` for an empty policy.
+  public func plan(now: Int64 = Moment.now()) throws(BackupError) -> Plan {
+    let sets = try Catalog(store).sets()
+    let chains = try SliceCatalog(store).chains()
+    let items = sets.map { set in
+      RetentionItem(
+        id: set.id, time: set.time, group: set.group, isGood: set.isGood,
+        pinned: set.manifest?.tags.contains("keep") == true ? "tagged keep" : nil)
+    }
+    let verdicts = try Retention(policy: retention, zone: zone, coversWindow: !chains.isEmpty)
+      .verdicts(items, now: now)
+    let kept = Set(verdicts.filter(\.isKept).map(\.id))
+    return Plan(
+      verdicts: verdicts, removed: sets.filter { !kept.contains($0.id) },
+      debris: try Catalog(store).debris(),
+      slices: chains.flatMap { useless(of: $0, sets.filter { kept.contains($0.id) }) })
+  }
+
+  /// Removes what a plan names. Blocks. Takes the store's lock.
+  public func run(now: Int64 = Moment.now()) throws -> Plan {
+    let lock = try StoreLock.acquire(store, purpose: "backup prune", cancellation: cancellation)
+    defer { lock.release() }
+    let plan = try plan(now: now)
+    try remove(plan)
+    return plan
+  }
+
+  /// For a run that holds the lock already.
+  func remove(_ plan: Plan) throws {
+    for set in plan.removed {
+      try cancellation.check()
+      try Catalog(store).remove(set.id)
+    }
+    for name in plan.debris { try Catalog(store).remove(name) }
+    for slice in plan.slices {
+      try cancellation.check()
+      // The description first: a slice without it does not count.
+      try store.delete(slice.descriptionName)
+      try store.delete(slice.dataName)
+    }
+  }
+
+  /// Slices that end before the oldest kept base of their replica set. None go while no base is kept:
+  /// the next one may be under way.
+  private func useless(of chain: SliceChain, _ kept: [BackupSet]) -> [Slice] {
+    let starts = kept.compactMap { set -> UInt64? in
+      guard let manifest = set.manifest, manifest.server?.replicaSetID == chain.replicaSetID else {
+        return nil
+      }
+      return manifest.consistency?.replayStart?.rawValue
+    }
+    guard let oldest = starts.min() else { return [] }
+    return chain.slices.filter { $0.end.rawValue < oldest }
+  }
+}

@@ -1,0 +1,252 @@
+public import Dump
+internal import Glibc
+internal import Synchronization
+
+/// A store in a folder of this machine, or of a network file system.
+///
+/// A file is written under a temporary name, synchronised, renamed, and its folder synchronised.
+/// Files have mode 0600, folders 0700: backups hold everything.
+public struct FolderStore: Store {
+  /// The folder, as it was given.
+  public let path: String
+  public var location: String { path }
+
+  public init(path: String) { self.path = path }
+
+  /// Names that begin so are being written, or were when somebody died.
+  static let partialPrefix = ".partial-"
+
+  public func put(_ name: String, size: Int64?) throws(BackupError) -> any StoreWriter {
+    try StoreName.check(name)
+    let target = path + "/" + name
+    try Disk.createFolder(Disk.parent(of: target))
+    return try FolderWriter(target: target, name: name)
+  }
+
+  public func get(_ name: String, range: Range<Int64>?) throws(BackupError) -> any ByteSource {
+    try StoreName.check(name)
+    let full = path + "/" + name
+    let descriptor = open(full, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      if errno == ENOENT || errno == ENOTDIR {
+        throw BackupError(.notFound, "the file is not there", path: name)
+      }
+      throw Disk.failure("open", full)
+    }
+    if let range, lseek(descriptor, off_t(range.lowerBound), SEEK_SET) < 0 {
+      close(descriptor)
+      throw Disk.failure("seek", full)
+    }
+    posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
+    return FolderSource(descriptor, name: name, left: range.map { Int($0.count) } ?? .max)
+  }
+
+  public func list(_ folder: String, recursively: Bool) throws(BackupError) -> [StoreEntry] {
+    if !folder.isEmpty { try StoreName.check(folder) }
+    let full = folder.isEmpty ? path : path + "/" + folder
+    guard let names = try Disk.names(in: full) else { return [] }
+    var out: [StoreEntry] = []
+    for name in names where !name.hasPrefix(Self.partialPrefix) {
+      let inStore = folder.isEmpty ? name : folder + "/" + name
+      var status = stat()
+      // Gone since the listing: somebody else's business.
+      guard lstat(full + "/" + name, &status) == 0 else { continue }
+      if status.st_mode & S_IFMT == S_IFDIR {
+        if recursively {
+          out += try list(inStore, recursively: true)
+        } else {
+          out.append(StoreEntry(name: inStore, size: 0, isFolder: true))
+        }
+      } else if status.st_mode & S_IFMT == S_IFREG {
+        out.append(StoreEntry(name: inStore, size: Int64(status.st_size), isFolder: false))
+      }
+    }
+    return out.sorted { $0.name < $1.name }
+  }
+
+  public func delete(_ name: String) throws(BackupError) {
+    try StoreName.check(name)
+    let full = path + "/" + name
+    guard unlink(full) == 0 || errno == ENOENT || errno == ENOTDIR else {
+      throw Disk.failure("remove", full)
+    }
+    try? Disk.synchronize(folder: Disk.parent(of: full))
+  }
+
+  public func removeEmptyFolder(_ folder: String) {
+    guard !folder.isEmpty, (try? StoreName.check(folder)) != nil else { return }
+    let full = path + "/" + folder
+    for name in (try? Disk.names(in: full)) ?? [] {
+      if name.hasPrefix(Self.partialPrefix) {
+        unlink(full + "/" + name)
+      } else {
+        removeEmptyFolder(folder + "/" + name)
+      }
+    }
+    rmdir(full)
+  }
+
+  public func freeSpace() -> Int64? { Disk.freeSpace(path) }
+}
+
+private final class FolderWriter: StoreWriter {
+  private enum Fate { case open, committed, discarded }
+
+  private let target: String
+  private let temporary: String
+  private let name: String
+  private let descriptor: Int32
+  private let fate = Mutex(Fate.open)
+
+  init(target: String, name: String) throws(BackupError) {
+    self.target = target
+    self.name = name
+    let token = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+    temporary = Disk.parent(of: target) + "/" + FolderStore.partialPrefix + token
+    descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw Disk.failure("create", target) }
+  }
+
+  deinit {
+    if fate.withLock({ $0 == .open }) { discard() }
+    close(descriptor)
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer) throws(DumpError) {
+    var done = 0
+    while done < bytes.count {
+      let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+      let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
+      if count >= 0 {
+        done += count
+      } else if errno != EINTR {
+        let error = Disk.failure("write", target)
+        throw DumpError(.file, error.message, path: name, hint: error.hint, cause: error)
+      }
+    }
+  }
+
+  func commit() throws(BackupError) {
+    guard fsync(descriptor) == 0 else { throw Disk.failure("fsync", target) }
+    guard rename(temporary, target) == 0 else { throw Disk.failure("rename", target) }
+    fate.withLock { $0 = .committed }
+    try Disk.synchronize(folder: Disk.parent(of: target))
+  }
+
+  func discard() {
+    let isOpen = fate.withLock { fate in
+      defer { if fate == .open { fate = .discarded } }
+      return fate == .open
+    }
+    if isOpen { unlink(temporary) }
+  }
+}
+
+private final class FolderSource: ByteSource {
+  private let descriptor: Int32
+  private let name: String
+  private var left: Int
+
+  init(_ descriptor: Int32, name: String, left: Int) {
+    self.descriptor = descriptor
+    self.name = name
+    self.left = left
+  }
+
+  deinit { close(descriptor) }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer) throws(DumpError) -> Int {
+    while left > 0 {
+      let count = Glibc.read(descriptor, buffer.baseAddress, min(buffer.count, left))
+      if count >= 0 {
+        left -= count
+        return count
+      }
+      guard errno == EINTR else {
+        throw DumpError(
+          .file, "read: \(String(cString: strerror(errno)))", path: name)
+      }
+    }
+    return 0
+  }
+}
+
+/// Files and folders of this machine.
+enum Disk {
+  static func failure(_ call: String, _ path: String) -> BackupError {
+    let number = errno
+    var error = BackupError(.store, "\(call): \(String(cString: strerror(number)))", path: path)
+    if number == ENOSPC || number == EDQUOT {
+      error.hint = "free some space (martlet backup prune), or use another store"
+    }
+    return error
+  }
+
+  static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// Makes a folder and those above it; those it makes have mode 0700 and survive a crash.
+  static func createFolder(_ path: String) throws(BackupError) {
+    var status = stat()
+    if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
+    let above = parent(of: path)
+    if above != path { try createFolder(above) }
+    guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw failure("mkdir", path) }
+    try synchronize(folder: above)
+  }
+
+  static func synchronize(folder: String) throws(BackupError) {
+    let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure("open", folder) }
+    defer { close(descriptor) }
+    // Some file systems cannot synchronise a folder; nothing can be done about it there.
+    guard fsync(descriptor) == 0 || errno == EINVAL else { throw failure("fsync", folder) }
+  }
+
+  /// The names in a folder, or nil when there is none.
+  static func names(in folder: String) throws(BackupError) -> [String]? {
+    guard let handle = opendir(folder) else {
+      if errno == ENOENT || errno == ENOTDIR { return nil }
+      throw failure("open", folder)
+    }
+    defer { closedir(handle) }
+    var names: [String] = []
+    while let entry = readdir(handle) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+  }
+
+  /// Bytes that this user may still write below a path that is there, or will be.
+  static func freeSpace(_ path: String) -> Int64? {
+    var at = path
+    var status = statvfs()
+    while statvfs(at, &status) != 0 {
+      let above = parent(of: at)
+      if above == at { return nil }
+      at = above
+    }
+    return Int64(clamping: UInt64(status.f_bavail) * UInt64(status.f_frsize))
+  }
+
+  /// Writes a small file for other programs, whole or not at all.
+  static func write(_ text: String, to path: String, mode: mode_t) throws(BackupError) {
+    let temporary = "\(parent(of: path))/.\(getpid()).partial"
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+    guard descriptor >= 0 else { throw failure("create", path) }
+    defer { close(descriptor) }
+    let bytes = Array(text.utf8)
+    guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0,
+      rename(temporary, path) == 0
+    else {
+      let error = failure("write", path)
+      unlink(temporary)
+      throw error
+    }
+  }
+}

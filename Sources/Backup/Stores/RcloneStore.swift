@@ -1,0 +1,215 @@
+internal import BSON
+public import Dump
+internal import Synchronization
+
+/// A store that the rclone program reaches: S3, GCS, Azure, SFTP, WebDAV and others.
+///
+/// Everything is streamed; nothing needs local room. rclone retries single requests; what can be asked
+/// again as a whole is asked again here. A stream that breaks is an error of the whole run, because
+/// what has gone into it cannot be had twice.
+public struct RcloneStore: Store {
+  /// `REMOTE:PATH`.
+  public let remote: String
+  private let program: String
+  private let attempts: Int
+  public var location: String { "rclone:" + remote }
+
+  /// - Parameters:
+  ///   - remote: as rclone takes it.
+  ///   - program: the rclone to use; `MARTLET_RCLONE` by default, else the one on PATH.
+  ///   - attempts: tries of what can be repeated.
+  public init(
+    remote: String, program: String = ProcessEnvironment["MARTLET_RCLONE"] ?? "rclone",
+    attempts: Int = 3
+  ) {
+    self.remote = remote
+    self.program = program
+    self.attempts = attempts
+  }
+
+  public func put(_ name: String, size: Int64?) throws(BackupError) -> any StoreWriter {
+    try StoreName.check(name)
+    let words = ["rcat"] + (size.map { ["--size", String($0)] } ?? []) + [path(name)]
+    return RcloneWriter(
+      try RunningProgram(command(words), input: true, output: false), store: self, name: name)
+  }
+
+  public func get(_ name: String, range: Range<Int64>?) throws(BackupError) -> any ByteSource {
+    try StoreName.check(name)
+    // `cat` of what is missing may say nothing and succeed.
+    guard try stat(name) != nil else {
+      throw BackupError(.notFound, "the file is not there", path: name)
+    }
+    var words = ["cat"]
+    if let range {
+      words += ["--offset", String(range.lowerBound), "--count", String(range.count)]
+    }
+    let program = try RunningProgram(command(words + [path(name)]), input: false, output: true)
+    return RcloneSource(program, name: name)
+  }
+
+  public func list(_ folder: String, recursively: Bool) throws(BackupError) -> [StoreEntry] {
+    if !folder.isEmpty { try StoreName.check(folder) }
+    var words = ["lsjson", "--no-modtime", "--no-mimetype"]
+    if recursively { words += ["--recursive", "--files-only"] }
+    let reply = try repeated(words + [path(folder)])
+    if reply.ending == .exited(3) || reply.ending == .exited(4) { return [] }
+    return try entries(reply.bytes).map { entry in
+      StoreEntry(
+        name: folder.isEmpty ? entry.name : folder + "/" + entry.name, size: entry.size,
+        isFolder: entry.isFolder)
+    }.sorted { $0.name < $1.name }
+  }
+
+  public func delete(_ name: String) throws(BackupError) {
+    try StoreName.check(name)
+    _ = try repeated(["deletefile", path(name)])
+  }
+
+  public func removeEmptyFolder(_ folder: String) {
+    guard (try? StoreName.check(folder)) != nil else { return }
+    _ = try? RunningProgram.output(of: command(["rmdirs", path(folder)]))
+  }
+
+  public func freeSpace() -> Int64? {
+    guard let reply = try? RunningProgram.output(of: command(["about", "--json", path("")])),
+      reply.ending == .exited(0)
+    else { return nil }
+    return (try? ExtendedJSON.parseDocument(utf8: reply.bytes))?["free"]?.integerValue
+  }
+
+  /// The size of a file, nil when it is not there.
+  fileprivate func stat(_ name: String) throws(BackupError) -> Int64? {
+    let reply = try repeated(["lsjson", "--stat", "--no-modtime", "--no-mimetype", path(name)])
+    guard reply.ending == .exited(0) else { return nil }
+    guard let document = try? ExtendedJSON.parseDocument(utf8: reply.bytes),
+      document["IsDir"]?.boolValue != true, let size = document["Size"]?.integerValue
+    else { return nil }
+    return size
+  }
+
+  private func path(_ name: String) -> String {
+    name.isEmpty
+      ? remote
+      : remote.hasSuffix(":") || remote.hasSuffix("/")
+        ? remote + name : remote + "/" + name
+  }
+
+  private func command(_ words: [String]) -> [String] {
+    [program, "--log-level", "ERROR", "--contimeout", "15s", "--timeout", "60s"] + words
+  }
+
+  /// Runs something that may be run again. Missing files and folders are an answer.
+  private func repeated(_ words: [String]) throws(BackupError) -> (
+    ending: RunningProgram.Ending, bytes: [UInt8]
+  ) {
+    var wait: UInt32 = 250
+    for attempt in 1... {
+      let reply = try RunningProgram.output(of: command(words))
+      switch reply.ending {
+      // 3: no such folder, 4: no such file. - Source: rclone's list of exit codes.
+      case .exited(0), .exited(3), .exited(4): return (reply.ending, reply.bytes)
+      default: break
+      }
+      guard attempt < attempts else {
+        let said = reply.errors.isEmpty ? "" : ": \(reply.errors)"
+        throw BackupError(
+          .store, "rclone \(words[0]) failed, \(reply.ending)\(said)", path: location,
+          hint: "try the same by hand: rclone lsf \(remote)")
+      }
+      Pause.milliseconds(wait)
+      wait *= 4
+    }
+    throw BackupError(.store, "rclone was not tried", path: location)
+  }
+
+  private func entries(_ json: [UInt8]) throws(BackupError) -> [StoreEntry] {
+    let text = String(decoding: json, as: UTF8.self)
+    guard let list = (try? ExtendedJSON.parse(text))?.arrayValue else {
+      throw BackupError(.store, "rclone's listing cannot be read", path: location)
+    }
+    return list.compactMap { value in
+      guard let entry = value.documentValue, let name = entry["Path"]?.stringValue else {
+        return nil
+      }
+      let isFolder = entry["IsDir"]?.boolValue == true
+      return StoreEntry(
+        name: name, size: isFolder ? 0 : entry["Size"]?.integerValue ?? 0, isFolder: isFolder)
+    }
+  }
+}
+
+private final class RcloneWriter: StoreWriter {
+  private let program: RunningProgram
+  private let store: RcloneStore
+  private let name: String
+  private let state = Mutex<(written: Int64, isOver: Bool)>((0, false))
+
+  init(_ program: RunningProgram, store: RcloneStore, name: String) {
+    self.program = program
+    self.store = store
+    self.name = name
+  }
+
+  deinit { discard() }
+
+  func write(_ bytes: UnsafeRawBufferPointer) throws(DumpError) {
+    do throws(DumpError) { try program.write(bytes) } catch {
+      throw DumpError(
+        .file, "the store does not take the file", path: name, hint: error.hint,
+        cause: error.cause ?? error)
+    }
+    state.withLock { $0.written += Int64(bytes.count) }
+  }
+
+  func commit() throws(BackupError) {
+    let written = state.withLock { state in
+      state.isOver = true
+      return state.written
+    }
+    do throws(BackupError) { try program.finish() } catch {
+      throw BackupError(
+        .store, "the store does not take the file", path: name, cause: error)
+    }
+    // An upload that was believed is a backup that was not there.
+    guard try store.stat(name) == written else {
+      throw BackupError(
+        .store, "the file in the store is not of the size that was written", path: name)
+    }
+  }
+
+  func discard() {
+    let isOpen = state.withLock { state in
+      defer { state.isOver = true }
+      return !state.isOver
+    }
+    guard isOpen else { return }
+    // Killed before its input ends: it would store what has come so far.
+    program.kill()
+    try? store.delete(name)
+  }
+}
+
+private final class RcloneSource: ByteSource {
+  private let program: RunningProgram
+  private let name: String
+  private var isOver = false
+
+  init(_ program: RunningProgram, name: String) {
+    self.program = program
+    self.name = name
+  }
+
+  deinit { if !isOver { program.kill() } }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer) throws(DumpError) -> Int {
+    if isOver { return 0 }
+    let count = try program.read(into: buffer)
+    if count > 0 { return count }
+    isOver = true
+    do throws(BackupError) { try program.finish() } catch {
+      throw DumpError(.file, "the store does not give the file", path: name, cause: error)
+    }
+    return 0
+  }
+}

@@ -1,0 +1,243 @@
+internal import BSON
+internal import Glibc
+public import MongoDB
+internal import Synchronization
+
+/// Who works on a store.
+public struct LockHolder: Sendable, Hashable {
+  public var host: String
+  public var pid: Int32
+  /// Changes with every start of the machine; empty where it cannot be told.
+  public var bootID: String
+  /// When the process started, in the kernel's ticks: pids are used again.
+  public var processStart: Int64
+  /// What it does, `backup run`.
+  public var purpose: String
+  /// Seconds since 1970.
+  public var since: Int64
+  public var heartbeat: Int64
+
+  /// This process.
+  static func current(_ purpose: String) -> LockHolder {
+    let now = Moment.now()
+    return LockHolder(
+      host: Machine.host, pid: getpid(), bootID: Machine.bootID,
+      processStart: Machine.startOf(getpid()) ?? 0, purpose: purpose, since: now, heartbeat: now)
+  }
+
+  var document: Document {
+    [
+      "format": "martlet-lock/1", "host": .string(host), "pid": .integer(pid),
+      "bootId": .string(bootID), "processStart": .integer(processStart),
+      "purpose": .string(purpose), "since": .string(Moment.iso(since)),
+      "heartbeat": .string(Moment.iso(heartbeat)),
+    ]
+  }
+
+  init(
+    host: String, pid: Int32, bootID: String, processStart: Int64, purpose: String, since: Int64,
+    heartbeat: Int64
+  ) {
+    self.host = host
+    self.pid = pid
+    self.bootID = bootID
+    self.processStart = processStart
+    self.purpose = purpose
+    self.since = since
+    self.heartbeat = heartbeat
+  }
+
+  init?(_ document: Document) {
+    guard let host = document["host"]?.stringValue, let pid = document["pid"]?.integerValue,
+      let since = document["since"]?.stringValue.flatMap({ Moment.parse(iso: $0) }),
+      let heartbeat = document["heartbeat"]?.stringValue.flatMap({ Moment.parse(iso: $0) })
+    else { return nil }
+    self.init(
+      host: host, pid: Int32(clamping: pid), bootID: document["bootId"]?.stringValue ?? "",
+      processStart: document["processStart"]?.integerValue ?? 0,
+      purpose: document["purpose"]?.stringValue ?? "", since: since, heartbeat: heartbeat)
+  }
+
+  /// True when nobody can be at work under it any more.
+  ///
+  /// On the same machine that is certain; a lock of another one is stale when it has not been renewed
+  /// for `patience` seconds.
+  func isStale(now: Int64, patience: Int64) -> Bool {
+    if host == Machine.host, !bootID.isEmpty, !Machine.bootID.isEmpty {
+      if bootID != Machine.bootID { return true }
+      guard let start = Machine.startOf(pid) else { return true }
+      return processStart != 0 && start != processStart
+    }
+    return now - heartbeat > patience
+  }
+}
+
+/// One run at a time on a store: a file that is renewed while the work goes on.
+///
+/// Stores have no test-and-set in common. So each contender writes its own file, then looks for
+/// others: two that meet both step back, and at most one ever goes on.
+public final class StoreLock: Sendable {
+  /// Seconds.
+  static let renewal: Int64 = 30
+  static let patience: Int64 = 600
+
+  private let store: any Store
+  private let name: String
+  private let holder: LockHolder
+  private let state = Mutex<(isReleased: Bool, isLost: Bool)>((false, false))
+  private let cancellation: Cancellation?
+  private let renewer = Mutex<Worker?>(nil)
+
+  /// Takes the lock of a store, or of one of its parts. Blocks for a moment.
+  ///
+  /// - Parameters:
+  ///   - area: `store`, or the name of an oplog chain: each has its own lock.
+  ///   - cancellation: cancelled when the lock is lost.
+  /// - Throws: ``BackupError`` `.locked` with the holder.
+  public static func acquire(
+    _ store: any Store, area: String = "store", purpose: String, cancellation: Cancellation? = nil
+  ) throws(BackupError) -> StoreLock {
+    for attempt in 0..<4 {
+      let lock = StoreLock(store, area, .current(purpose), cancellation)
+      try refuse(try lock.others(area))
+      try lock.write(lock.holder)
+      let others: [LockHolder]
+      do throws(BackupError) { others = try lock.others(area) } catch {
+        try? store.delete(lock.name)
+        throw error
+      }
+      if others.isEmpty {
+        lock.renew()
+        return lock
+      }
+      try store.delete(lock.name)
+      if attempt == 3 { try refuse(others) }
+      Pause.milliseconds(UInt32.random(in: 100...600))
+    }
+    throw BackupError(.locked, "the store's lock could not be had", path: store.location)
+  }
+
+  private init(
+    _ store: any Store, _ area: String, _ holder: LockHolder, _ cancellation: Cancellation?
+  ) {
+    self.store = store
+    self.holder = holder
+    self.cancellation = cancellation
+    let token = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+    name = "locks/\(area)/\(token).json"
+  }
+
+  deinit { release() }
+
+  /// Gives the lock back.
+  public func release() {
+    let wasHeld = state.withLock { state in
+      defer { state.isReleased = true }
+      return !state.isReleased
+    }
+    guard wasHeld else { return }
+    let worker = renewer.withLock { worker in
+      defer { worker = nil }
+      return worker
+    }
+    worker?.join()
+    try? store.delete(name)
+  }
+
+  private static func refuse(_ others: [LockHolder]) throws(BackupError) {
+    guard let other = others.first else { return }
+    throw BackupError(
+      .locked,
+      "'\(other.purpose)' of \(other.host), pid \(other.pid), works on the store since "
+        + Moment.iso(other.since),
+      hint: "wait for it; its lock ends with it, or 10 minutes after its machine was lost")
+  }
+
+  /// Those who hold it besides us; stale ones are removed.
+  private func others(_ area: String) throws(BackupError) -> [LockHolder] {
+    var holders: [LockHolder] = []
+    for entry in try store.list("locks/\(area)", recursively: true) where entry.name != name {
+      let bytes: [UInt8]
+      do throws(BackupError) { bytes = try store.read(entry.name, limit: 1 << 20) } catch {
+        if error.code == .notFound { continue }
+        throw error
+      }
+      guard let document = try? ExtendedJSON.parseDocument(utf8: bytes),
+        let other = LockHolder(document)
+      else {
+        // Cut while it was written: its writer is gone, or will write it again.
+        try store.delete(entry.name)
+        continue
+      }
+      if other.isStale(now: Moment.now(), patience: Self.patience) {
+        try store.delete(entry.name)
+      } else {
+        holders.append(other)
+      }
+    }
+    return holders
+  }
+
+  private func write(_ holder: LockHolder) throws(BackupError) {
+    let text = ExtendedJSON.text(holder.document, .relaxed, indent: 2) + "\n"
+    try store.put(name, bytes: Array(text.utf8))
+  }
+
+  private func renew() {
+    let worker = Worker { [weak self] in
+      var last = Moment.ticks()
+      var attempted = last
+      while true {
+        Pause.milliseconds(50)
+        guard let self, !self.state.withLock({ $0.isReleased }) else { return }
+        let now = Moment.ticks()
+        guard now - attempted >= Self.renewal * 1000 else { continue }
+        attempted = now
+        var holder = self.holder
+        holder.heartbeat = Moment.now()
+        if (try? self.write(holder)) != nil {
+          last = Moment.ticks()
+        } else if now - last > Self.patience * 500 {
+          // Others will take it for stale soon: better stop than be two.
+          self.cancellation?.cancel(.leaseLost)
+          return
+        }
+      }
+    }
+    renewer.withLock { $0 = worker }
+  }
+}
+
+/// What tells this machine and its processes apart.
+enum Machine {
+  static let host: String = {
+    var buffer = [CChar](repeating: 0, count: 256)
+    guard gethostname(&buffer, 255) == 0 else { return "unknown" }
+    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }()
+
+  static let bootID: String =
+    (read("/proc/sys/kernel/random/boot_id") ?? "").filter { !$0.isWhitespace }
+
+  /// When a process started, in the kernel's ticks; nil when there is none of that number.
+  static func startOf(_ pid: Int32) -> Int64? {
+    guard let text = read("/proc/\(pid)/stat") else {
+      // Without /proc: alive or not is all that can be told.
+      guard !bootID.isEmpty else { return kill(pid, 0) == 0 || errno == EPERM ? 0 : nil }
+      return nil
+    }
+    // The name, in parentheses, may hold anything; field 22 counted from 1, field 3 follows it.
+    guard let end = text.lastIndex(of: ")") else { return 0 }
+    let fields = text[text.index(after: end)...].split(separator: " ")
+    return fields.count > 19 ? Int64(fields[19]) ?? 0 : 0
+  }
+
+  private static func read(_ path: String) -> String? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = Glibc.read(descriptor, &buffer, buffer.count)
+    return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+  }
+}
