@@ -1,5 +1,6 @@
 import BSON
 import Dump
+import Synchronization
 import Testing
 
 @testable import Backup

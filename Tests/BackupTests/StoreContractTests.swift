@@ -1,3 +1,4 @@
+import BSON
 import Dump
 import Glibc
 import Testing

@@ -104,7 +104,11 @@ private struct TimeScanner {
     guard let hours = digits(2) else { return nil }
     _ = take(":")
     let minutes = digits(2) ?? 0
-    guard hours < 24, minutes < 60 else { return nil }
+    guard hours < 24, minutes < 60 else {
+      // Left where it is, so that the text is not at its end.
+      rest = "?"
+      return nil
+    }
     return sign * Int64(hours * 3600 + minutes * 60)
   }
 

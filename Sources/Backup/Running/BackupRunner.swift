@@ -1,0 +1,252 @@
+internal import BSON
+internal import Dump
+public import MongoDB
+
+/// Makes a backup set.
+public struct BackupRunner: Sendable {
+  private let store: any Store
+  private let pool: ClientPool?
+  private let options: BackupOptions
+
+  /// - Parameter pool: nil is enough for a set of files only.
+  public init(_ store: any Store, pool: ClientPool?, options: BackupOptions) {
+    self.store = store
+    self.pool = pool
+    self.options = options
+  }
+
+  /// Makes a set; its manifest comes last, and without it there is no backup. Blocks.
+  ///
+  /// - Throws: ``BackupError``, `DumpError` or `MongoError`. What was written is removed, or else by
+  ///   the next run.
+  public func run() throws -> Manifest {
+    let lock = try StoreLock.acquire(
+      store, purpose: "backup run", cancellation: options.cancellation)
+    defer { lock.release() }
+    return try runHoldingLock()
+  }
+
+  /// For a restore that holds the store's lock.
+  func runHoldingLock() throws -> Manifest {
+    try check()
+    let catalog = Catalog(store)
+    for name in try catalog.debris() { try catalog.remove(name) }
+    let server = try preflight()
+
+    let started = Moment.now()
+    let ticks = Moment.ticks()
+    let id = SetID.make(started, options.kind, taken: Set(try store.folders()))
+    var manifest = Manifest(id: id, kind: options.kind, started: started, finished: started)
+    describe(&manifest, server)
+    do {
+      let writer = SetWriter(store: store, id: id, options: options)
+      if options.takesData { try data(writer, &manifest) }
+      if options.takesFiles {
+        try files(writer, &manifest)
+        for stream in options.streams { try command(stream, writer, &manifest) }
+      }
+      try options.cancellation.check()
+      manifest.finished = Moment.now()
+      manifest.durationMilliseconds = Moment.ticks() - ticks
+      try store.put(id + "/" + Manifest.name, bytes: SealedText.seal(manifest.document))
+    } catch {
+      try? catalog.remove(id)
+      throw error
+    }
+    return manifest
+  }
+
+  // MARK: - Before
+
+  private func check() throws(BackupError) {
+    try options.age.check()
+    guard options.takesData || !options.files.isEmpty || !options.streams.isEmpty else {
+      throw BackupError(
+        .usage, "there are no files and no commands to back up",
+        hint: "list them under backup.files and backup.commands in martlet.yaml")
+    }
+    var names: Set<String> = []
+    for stream in options.streams {
+      let isPlain = stream.name.utf8.allSatisfy { byte in
+        (97...122).contains(byte) || (65...90).contains(byte) || (48...57).contains(byte)
+          || byte == 45 || byte == 95
+      }
+      guard isPlain, !stream.name.isEmpty, names.insert(stream.name).inserted else {
+        throw BackupError(
+          .usage, "'\(stream.name)' is not a name for a command's stream, or occurs twice")
+      }
+      _ = try CommandWords.split(stream.dump)
+    }
+  }
+
+  /// Server and room, before anything is written.
+  private func preflight() throws -> ServerDescription? {
+    guard options.takesData else { return nil }
+    guard let pool else { throw BackupError(.usage, "a backup of data needs a server") }
+    return try pool.withClient { client in
+      let server = try client.hello()
+      guard let free = store.freeSpace(), let needed = Self.size(client, options.database) else {
+        return server
+      }
+      guard free >= needed + options.reserve else {
+        throw BackupError(
+          .notReady,
+          "the store has \(free >> 20) MiB free, and the backup may need \(needed >> 20) MiB",
+          path: store.location, hint: "martlet backup prune, or use another store")
+      }
+      return server
+    }
+  }
+
+  /// What the data takes on the server's disk, without indexes: near what a gzip archive takes.
+  private static func size(_ client: Client, _ database: String?) -> Int64? {
+    var names = database.map { [$0] } ?? []
+    if names.isEmpty {
+      let reply = try? client.run(["listDatabases": 1, "nameOnly": true], on: "admin")
+      names = (reply?["databases"]?.arrayValue ?? []).compactMap {
+        $0.documentValue?["name"]?.stringValue
+      }
+    }
+    var total: Int64 = 0
+    for name in names {
+      // Without the privilege there is no estimate, and the disk has to speak for itself.
+      guard let stats = try? client.run(["dbStats": 1], on: name) else { return nil }
+      total += Int64(stats["storageSize"]?.doubleValue ?? 0)
+    }
+    return total
+  }
+
+  private func describe(_ manifest: inout Manifest, _ server: ServerDescription?) {
+    manifest.tags = options.tags
+    manifest.host = Machine.host
+    manifest.tool = options.tool
+    manifest.database = options.takesData ? options.database : nil
+    manifest.safetyFor = options.safetyFor
+    guard let server, let pool else { return }
+    var described = Manifest.Server()
+    described.version = server.version.description
+    switch server.topology {
+    case .standalone: described.topology = "standalone"
+    case .sharded: described.topology = "sharded"
+    case .replicaSet(let name):
+      described.topology = "replicaSet"
+      described.replicaSet = name
+      described.replicaSetID = try? pool.withClient { try ReplicaSet.id($0) }
+    }
+    manifest.server = described
+  }
+
+  // MARK: - Parts
+
+  private func data(_ writer: SetWriter, _ manifest: inout Manifest) throws {
+    guard let pool else { return }
+    var dump = DumpOptions()
+    dump.database = options.database
+    dump.consistency = options.consistency
+    dump.parallel = options.parallel
+    dump.compressionLevel = options.compressionLevel
+    dump.cancellation = options.cancellation
+    dump.progress = options.progress
+    dump.notice = options.notice
+    if let ledger = options.ledger { manifest.migrations = applied(pool, ledger) }
+    var summary: DumpSummary?
+    let file = try writer.file(
+      "data.archive", .data, compresses: false, isCompressed: options.compressionLevel != nil
+    ) { sink in
+      summary = try Dumper(pool: pool, options: dump).run(to: .archiveStream(sink))
+    }
+    guard let summary else { return }
+    manifest.files.append(file)
+    manifest.notices += summary.notices
+    var consistency = Manifest.Consistency()
+    consistency.mode = summary.mode.rawValue
+    consistency.time = summary.clusterTime
+    consistency.oplogStart = summary.oplogStart
+    consistency.oplogEnd = summary.oplogEnd
+    manifest.consistency = consistency
+    manifest.collections = summary.collections.filter { $0.namespace != .oplog }.map {
+      Manifest.Collection(
+        namespace: $0.namespace.description, type: $0.type, count: $0.tally.count,
+        bytes: $0.tally.bytes, fingerprint: $0.tally.fingerprint.description,
+        indexes: $0.metadata?.indexes ?? [])
+    }.sorted { $0.namespace < $1.namespace }
+  }
+
+  /// By tar, which keeps owner, mode, times and symbolic links.
+  private func files(_ writer: SetWriter, _ manifest: inout Manifest) throws {
+    guard !options.files.isEmpty else { return }
+    let words =
+      ["tar", "--create", "--file=-", "--format=pax", "--directory=" + options.folder, "--"]
+      + options.files
+    var changed = false
+    let file = try writer.file(
+      "files.tar", .files, compresses: true, isCompressed: true
+    ) { sink in
+      let program = try RunningProgram(words, input: false, output: true)
+      do {
+        try Transfer.all(ProgramSource(program), to: sink) { try options.cancellation.check() }
+      } catch {
+        program.kill()
+        throw error
+      }
+      switch program.wait() {
+      case .exited(0): break
+      // 1: some files changed while they were read. - Source: GNU tar's manual.
+      case .exited(1): changed = true
+      default: throw program.failure(kill: false)
+      }
+    }
+    if changed {
+      manifest.notices.append("some files changed while they were read")
+      options.notice?("some files changed while they were read")
+    }
+    manifest.files.append(file)
+  }
+
+  private func command(
+    _ stream: StreamCommand, _ writer: SetWriter, _ manifest: inout Manifest
+  ) throws {
+    let words = try CommandWords.split(stream.dump)
+    let file = try writer.file(
+      "commands/" + stream.name, .command, compresses: true, isCompressed: true,
+      stream: stream.name
+    ) { sink in
+      let program = try RunningProgram(words, input: false, output: true)
+      do {
+        try Transfer.all(ProgramSource(program), to: sink) { try options.cancellation.check() }
+      } catch {
+        program.kill()
+        throw error
+      }
+      do throws(BackupError) { try program.finish() } catch {
+        throw BackupError(
+          .program, "the command of '\(stream.name)' failed", hint: "try it by hand", cause: error)
+      }
+    }
+    manifest.files.append(file)
+  }
+
+  /// What the ledger says now; a backup without a ledger has none.
+  private func applied(_ pool: ClientPool, _ ledger: Namespace) -> [String] {
+    let names = try? pool.withClient { client in
+      try client.database(ledger.database).find(
+        ledger.collection, filter: ["status": "success"],
+        options: ["projection": ["name": 1], "sort": ["name": 1]]
+      ).all().compactMap { $0["name"]?.stringValue }
+    }
+    return names ?? []
+  }
+}
+
+/// What an oplog chain belongs to.
+enum ReplicaSet {
+  /// The id that a replica set got when it was initiated; nil on a standalone.
+  static func id(_ client: Client) throws -> String? {
+    // Readable with `backup`; replSetGetConfig needs more.
+    let document = try client.database("local").findOne("system.replset")
+    guard case .objectID(let id)? = document?["settings"]?.documentValue?["replicaSetId"] else {
+      return nil
+    }
+    return id.description
+  }
+}
