@@ -209,7 +209,7 @@ public enum RestorableWindows {
   /// The last time that slices lead to from this base.
   static func reach(_ set: BackupSet, _ chains: [SliceChain]) -> Timestamp? {
     guard let manifest = set.manifest, let id = manifest.server?.replicaSetID,
-      let from = manifest.consistency?.moment
+      let from = manifest.consistency?.replayStart
     else { return nil }
     let runs = chains.filter { $0.replicaSetID == id }.flatMap(\.runs)
     return runs.first { $0.covers(from) }?.end

@@ -63,6 +63,8 @@ public struct RcloneStore: Store {
 
   public func delete(_ name: String) throws(BackupError) {
     try StoreName.check(name)
+    // rclone calls it an error when it is gone already.
+    guard try stat(name) != nil else { return }
     _ = try repeated(["deletefile", path(name)])
   }
 

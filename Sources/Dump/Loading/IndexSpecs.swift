@@ -1,4 +1,5 @@
 internal import BSON
+internal import Glibc
 internal import MongoDB
 
 /// Turns the indexes of a dump into ones that a server accepts. - Source: archive-format.md 4.8.
@@ -22,9 +23,21 @@ struct IndexSpecs {
       }
       if spec["collation"] == nil, isCollated { spec["collation"] = ["locale": "simple"] }
       if !options.keepsIndexVersions { spec.remove("v") }
+      if options.withholdsExpiry { withholdExpiry(&spec) }
       out.append(spec)
     }
     return out
+  }
+
+  /// From 6.0 on collMod turns a plain index into a TTL index; before, the largest expiry that the
+  /// server takes is about its clock's seconds. - Source: experiments.md 1.
+  private func withholdExpiry(_ spec: inout Document) {
+    guard spec.has("expireAfterSeconds") else { return }
+    if server >= ServerVersion(6, 0) {
+      spec.remove("expireAfterSeconds")
+    } else {
+      spec["expireAfterSeconds"] = .integer(Int64(time(nil)) - 86_400)
+    }
   }
 
   /// `create`'s `idIndex`; nil where the collection has none to give.

@@ -28,6 +28,9 @@ public struct LoadOptions: Sendable {
   public var convertsLegacyIndexes = false
   /// Turn hashed indexes on dotted fields into ascending ones.
   public var fixesDottedHashIndexes = false
+  /// TTL indexes get an expiry so late that nothing is deleted (plain indexes from 6.0 on); whoever asks
+  /// for it sets the real one with collMod, see ``LoadSummary/Collection/indexSpecs``.
+  public var withholdsExpiry = false
   /// Documents that a validator refuses are loaded too.
   public var bypassesValidation = false
   /// Look into every document before it is sent.
@@ -140,6 +143,8 @@ public struct LoadSummary: Sendable {
     public var failed: Int64
     /// Indexes built, without `_id`.
     public var indexes: Int
+    /// What the indexes are to be in the end, in order, as the dump and a replayed oplog say.
+    public var indexSpecs: [Document] = []
   }
 
   public var collections: [Collection] = []

@@ -236,12 +236,24 @@ struct LoadRun: Sendable {
     var summary = LoadSummary()
     summary.replayed = replayed
     summary.notices = account.notices
+    let replayed = options.replaysOplog ? catalog.withLock { $0 } : nil
+    var seen: Set<Namespace> = []
     for (index, item) in items.enumerated() where item.role == .collection || item.role == .view {
-      summary.collections.append(
-        LoadSummary.Collection(
-          source: item.source, target: item.target, tally: tallies[index],
-          inserted: account.inserted[index], failed: account.failed[index],
-          indexes: account.indexes[index]))
+      var collection = LoadSummary.Collection(
+        source: item.source, target: item.target, tally: tallies[index],
+        inserted: account.inserted[index], failed: account.failed[index],
+        indexes: account.indexes[index])
+      collection.indexSpecs = replayed?.indexes(of: item.target) ?? item.metadata.indexes
+      seen.insert(item.target)
+      summary.collections.append(collection)
+    }
+    for namespace in replayed?.namespaces ?? [] where !seen.contains(namespace) {
+      // Made by the replay.
+      var collection = LoadSummary.Collection(
+        source: namespace, target: namespace, tally: CollectionTally(), inserted: 0, failed: 0,
+        indexes: 0)
+      collection.indexSpecs = replayed?.indexes(of: namespace) ?? []
+      summary.collections.append(collection)
     }
     return summary
   }

@@ -1,0 +1,88 @@
+internal import BSON
+internal import Dump
+internal import MongoDB
+
+/// What a restore has begun, kept in the server until it is over.
+///
+/// Until the state is `swapping` nothing live has changed, and what was loaded can simply be dropped.
+/// From then on the swaps are completed by whoever comes next.
+struct Journal {
+  static let database = "martlet_restore"
+  static let collection = "journal"
+
+  enum State: String { case loading, swapping }
+
+  struct Swap: Equatable {
+    var target: Namespace
+    var temporary: Namespace
+    /// Where the replaced one goes; nil when nothing is replaced, or it is dropped.
+    var kept: Namespace?
+    /// Of the temporary collection: once the target has it, the swap is done.
+    var uuid: Binary?
+    /// collMods that give TTL indexes their expiry.
+    var expiries: [Document]
+  }
+
+  let client: Client
+
+  func begin(_ token: String, backup: String, databases: [String]) throws {
+    _ = try client.database(Self.database).insert(
+      Self.collection,
+      [
+        [
+          "_id": .string(token), "state": .string(State.loading.rawValue),
+          "backup": .string(backup), "databases": .array(databases.map { .string($0) }),
+          "holder": .document(LockHolder.current("restore").document),
+        ]
+      ])
+  }
+
+  func swapping(_ token: String, _ swaps: [Swap]) throws {
+    _ = try client.database(Self.database).update(
+      Self.collection,
+      [
+        [
+          "q": ["_id": .string(token)],
+          "u": [
+            "$set": [
+              "state": .string(State.swapping.rawValue),
+              "swaps": .array(swaps.map { .document($0.document) }),
+            ]
+          ],
+        ]
+      ])
+  }
+
+  func end(_ token: String) throws {
+    let database = client.database(Self.database)
+    _ = try database.delete(Self.collection, [["q": ["_id": .string(token)], "limit": 1]])
+    if try database.findOne(Self.collection) == nil { try? database.dropDatabase() }
+  }
+
+  func open() throws -> [Document] {
+    try client.database(Self.database).find(Self.collection).all()
+  }
+}
+
+extension Journal.Swap {
+  var document: Document {
+    var out: Document = [
+      "target": .string(target.description), "temporary": .string(temporary.description),
+      "expiries": .array(expiries.map { .document($0) }),
+    ]
+    if let kept { out.append("kept", .string(kept.description)) }
+    if let uuid { out.append("uuid", .binary(uuid)) }
+    return out
+  }
+
+  init?(_ document: Document) {
+    guard let target = document["target"]?.stringValue.flatMap({ Namespace($0) }),
+      let temporary = document["temporary"]?.stringValue.flatMap({ Namespace($0) })
+    else { return nil }
+    self.init(
+      target: target, temporary: temporary,
+      kept: document["kept"]?.stringValue.flatMap { Namespace($0) },
+      uuid: document["uuid"]?.binaryValue,
+      expiries: (document["expiries"]?.arrayValue ?? []).compactMap(\.documentValue))
+  }
+}

@@ -1,0 +1,107 @@
+internal import BSON
+internal import Dump
+internal import Glibc
+internal import MongoDB
+internal import Synchronization
+
+/// The oplog between a base and the time to recover to, as one local file of entries.
+struct ReplaySource {
+  let path: String
+  /// Entries in it.
+  let count: Int64
+
+  /// Collects the slices that lead from the base to the end; nil when nothing is to be replayed.
+  ///
+  /// - Throws: ``BackupError`` `.unreachableTime`, `.gap`, `.damaged`.
+  static func make(_ store: any Store, _ base: BackupSet, _ options: RestoreOptions) throws
+    -> ReplaySource?
+  {
+    guard let end = options.end else { return nil }
+    guard let manifest = base.manifest, let consistency = manifest.consistency,
+      let moment = consistency.moment, let start = consistency.replayStart
+    else {
+      throw BackupError(
+        .unreachableTime, "the backup has no moment to recover from", path: base.id,
+        hint: "backups of a standalone server can only be restored as they are")
+    }
+    guard moment <= end.time else {
+      throw BackupError(
+        .unreachableTime,
+        "the backup is of \(Moment.text(Int64(moment.seconds))) (local), later than the time asked for",
+        path: base.id, hint: "leave the backup out and the right one is chosen")
+    }
+    guard let id = manifest.server?.replicaSetID else {
+      throw BackupError(.unreachableTime, "the backup does not say of which replica set it is")
+    }
+    let chain = try SliceCatalog(store).chain(id)
+    // A snapshot needs what is after it; a fuzzy dump what is after its start, inclusive.
+    guard let run = chain.runs.first(where: { $0.covers(start) }),
+      let reach = run.end, end.time <= reach
+    else {
+      let sets = try Catalog(store).sets()
+      let windows = RestorableWindows.all(sets, try SliceCatalog(store).chains()).map { $0.text() }
+      throw BackupError(
+        .unreachableTime, "the captured oplog does not lead from the backup to the time asked for",
+        path: base.id, hint: "what can be recovered to: " + windows.joined(separator: "; "))
+    }
+    let isInclusive = consistency.time == nil
+    var collector = try EntryCollector(
+      folder: options.workFolder,
+      takes: { time in
+        let isBegun = isInclusive ? time >= start : time > start
+        return isBegun && (end.isInclusive ? time <= end.time : time < end.time)
+      })
+    for slice in run.slices where slice.end >= start && slice.start <= end.time {
+      try options.cancellation.check()
+      try collector.add(slice, store, options.age)
+    }
+    return try collector.finish()
+  }
+
+  func remove() { unlink(path) }
+}
+
+/// Writes the wanted entries of slices to a file, each once.
+private struct EntryCollector {
+  private let path: String
+  private let sink: OutputFile
+  private let takes: (Timestamp) -> Bool
+  private var last = Timestamp(rawValue: 0)
+  private var count: Int64 = 0
+
+  init(folder: String, takes: @escaping (Timestamp) -> Bool) throws {
+    path = folder + "/martlet-replay-\(getpid())-\(UInt32.random(in: 0...UInt32.max)).bson"
+    sink = try OutputFile(path: path)
+    self.takes = takes
+  }
+
+  mutating func add(_ slice: Slice, _ store: any Store, _ age: Age) throws {
+    try SliceReader(store, age: age).forEach(slice) { time, raw in
+      // The overlap comes twice.
+      guard time > last else { return }
+      last = time
+      guard takes(time) else { return }
+      try sink.write(raw)
+      count += 1
+    }
+  }
+
+  func finish() throws -> ReplaySource {
+    try sink.commit()
+    return ReplaySource(path: path, count: count)
+  }
+}
+
+/// The first documents that were refused, from several threads.
+final class FailureCount: Sendable {
+  private let state = Mutex<(first: FailedDocument?, count: Int)>((nil, 0))
+  var first: FailedDocument? { state.withLock { $0.first } }
+  var count: Int { state.withLock { $0.count } }
+
+  func note(_ failure: FailedDocument) {
+    state.withLock { state in
+      state.count += 1
+      if state.first == nil { state.first = failure }
+    }
+  }
+}

@@ -1,0 +1,98 @@
+public import BSON
+public import Dump
+public import MongoDB
+
+/// What is restored and how.
+public struct RestoreOptions: Sendable {
+  /// Patterns of `database.collection`; all when empty.
+  public var only: [NamespacePattern] = []
+  /// New names.
+  public var renames: [NamespaceRename] = []
+  /// Drop and load instead of load beside and swap: for those without the disk.
+  public var inPlace = false
+  /// What is replaced is backed up first.
+  public var safetyBackup = true
+  /// Nobody writes to what is replaced: said by the operator. Without it writers are kept from losing
+  /// a write by an exchange or by blocking them.
+  public var writersAreStopped = false
+  /// A restore of another machine that is not over is dead: said by the operator.
+  public var takesOver = false
+  /// Recover to this time instead of the backup's own moment.
+  public var time: RecoveryTime?
+  /// Just before this oplog entry; for ``time``'s exclusive sibling.
+  public var before: Timestamp?
+  public var age = Age()
+  /// For the safety backup.
+  public var safety = BackupOptions()
+  /// Room for the oplog that is replayed.
+  public var workFolder = "/tmp"
+  public var insertThreads = 3
+  public var cancellation = Cancellation()
+  public var progress: (@Sendable (LoadProgress) -> Void)?
+  /// Told of each phase and of what the operator should know.
+  public var notice: (@Sendable (String) -> Void)?
+
+  public init() {}
+
+  /// The last oplog time that belongs to the recovery, and whether it does itself.
+  var end: (time: Timestamp, isInclusive: Bool)? {
+    if let before { return (before, false) }
+    return time.map { ($0.timestamp, true) }
+  }
+}
+
+/// What a restore would do.
+public struct RestorePlan: Sendable {
+  /// What becomes of one namespace.
+  public struct Item: Sendable, Hashable {
+    public enum Way: String, Sendable, Hashable {
+      /// Loaded beside, swapped into place by rename.
+      case swap
+      /// Dropped, created and loaded: time-series cannot be renamed.
+      case reload
+      /// Dropped and created.
+      case view
+      /// Dropped and loaded, because in-place was asked for.
+      case inPlace
+    }
+
+    public var source: Namespace
+    public var target: Namespace
+    public var way: Way
+    /// In the backup.
+    public var count: Int64
+    public var bytes: Int64
+    /// In the server now; nil when it is not there.
+    public var liveCount: Int64?
+    /// Expiries that become active right after the swap, in seconds.
+    public var expiries: [Int64]
+  }
+
+  public var backup: BackupSet
+  public var items: [Item]
+  /// In the databases concerned but not in the backup: left as they are.
+  public var untouched: [Namespace]
+  /// In the backup but never restored: lock and history of migrations, users and roles.
+  public var left: [String]
+  /// Bytes of BSON that are written, uncompressed.
+  public var bytes: Int64 { items.reduce(0) { $0 + $1.bytes } }
+  /// Of the server's file system; nil when it does not tell.
+  public var freeDisk: Int64?
+  public var warnings: [String] = []
+}
+
+/// What a restore has done.
+public struct RestoreReport: Sendable {
+  public var backup: String
+  public var safetyBackup: String?
+  public var restored: [Namespace] = []
+  public var documents: Int64 = 0
+  /// Oplog entries applied.
+  public var replayed: Int64 = 0
+  /// Collections that were replaced and are kept, because somebody wrote to them after the safety backup.
+  public var kept: [Namespace] = []
+  public var notices: [String] = []
+  public var durationMilliseconds: Int64 = 0
+
+  public init(backup: String) { self.backup = backup }
+}

@@ -1,0 +1,173 @@
+internal import BSON
+internal import Dump
+internal import MongoDB
+
+/// Decides what a restore does to each namespace.
+struct RestorePlanner {
+  let client: Client
+  let options: RestoreOptions
+
+  /// Never replaced: they say what is running, and what was done. - Source: consistency.md.
+  static let protected = ["*.migrations.lock", "*.migrations.history"]
+
+  func selection() throws -> NamespaceSelection {
+    NamespaceSelection(
+      includes: options.only,
+      excludes: try (["admin.*", "config.*", "local.*", Journal.database + ".*"] + Self.protected)
+        .map { try NamespacePattern($0) },
+      renames: options.renames)
+  }
+
+  func plan(_ set: BackupSet, _ manifest: Manifest) throws -> RestorePlan {
+    let selection = try selection()
+    var items: [RestorePlan.Item] = []
+    var left: [String] = []
+    for collection in manifest.collections {
+      guard let source = Namespace(collection.namespace) else { continue }
+      guard selection.takes(source), !collection.type.isEmpty else {
+        left.append(collection.namespace)
+        continue
+      }
+      var item = RestorePlan.Item(
+        source: source, target: try selection.target(of: source), way: way(collection),
+        count: collection.count, bytes: collection.bytes, liveCount: nil,
+        expiries: collection.indexes.compactMap { $0["expireAfterSeconds"]?.integerValue })
+      item.liveCount = try liveCount(item)
+      items.append(item)
+    }
+    guard !items.isEmpty else {
+      throw BackupError(
+        .usage, "nothing in the backup is selected", path: set.id,
+        hint: "martlet backup show \(set.id)")
+    }
+    try refuseDoubles(items)
+    var plan = RestorePlan(
+      backup: set, items: items, untouched: try untouched(items), left: left, freeDisk: nil)
+    plan.freeDisk = freeDisk(items)
+    plan.warnings = warnings(plan, manifest)
+    return plan
+  }
+
+  private func way(_ collection: Manifest.Collection) -> RestorePlan.Item.Way {
+    switch collection.type {
+    case "view": .view
+    case "timeseries": .reload
+    default: options.inPlace ? .inPlace : .swap
+    }
+  }
+
+  private func refuseDoubles(_ items: [RestorePlan.Item]) throws(BackupError) {
+    var seen: [Namespace: Namespace] = [:]
+    for item in items {
+      if let other = seen.updateValue(item.source, forKey: item.target) {
+        throw BackupError(
+          .conflict, "\(other) and \(item.source) would both become \(item.target)")
+      }
+    }
+  }
+
+  private func liveCount(_ item: RestorePlan.Item) throws -> Int64? {
+    let database = client.database(item.target.database)
+    let found = try database.listCollections(filter: ["name": .string(item.target.collection)])
+    guard let info = found.first else { return nil }
+    let isView = info.type == .view
+    guard isView == (item.way == .view), (info.type == .timeseries) == (item.way == .reload) else {
+      throw BackupError(
+        .conflict, "what has this name now is of another kind than in the backup",
+        namespace: item.target.description,
+        hint: "drop it, or give the restored one another name with --rename")
+    }
+    return isView ? 0 : try database.estimatedCount(item.target.collection)
+  }
+
+  private func untouched(_ items: [RestorePlan.Item]) throws -> [Namespace] {
+    let targets = Set(items.map(\.target))
+    var out: [Namespace] = []
+    for database in Set(items.map(\.target.database)).sorted() {
+      for info in try client.database(database).listCollections() {
+        let namespace = Namespace(database, info.name)
+        let isOurs = info.name.hasPrefix("system.") || info.name.hasPrefix(Temporary.prefix)
+        if !isOurs, !targets.contains(namespace) { out.append(namespace) }
+      }
+    }
+    return out.sorted()
+  }
+
+  private func freeDisk(_ items: [RestorePlan.Item]) -> Int64? {
+    guard let database = items.first?.target.database,
+      let stats = try? client.run(["dbStats": 1], on: database),
+      let total = stats["fsTotalSize"]?.doubleValue, let used = stats["fsUsedSize"]?.doubleValue
+    else { return nil }
+    return Int64(total - used)
+  }
+
+  private func warnings(_ plan: RestorePlan, _ manifest: Manifest) -> [String] {
+    var out: [String] = []
+    if let free = plan.freeDisk, free < plan.bytes / 2 {
+      out.append("the server has \(free >> 20) MiB free for \(plan.bytes >> 20) MiB of documents")
+    }
+    let swapped = plan.items.filter { $0.way == .swap && $0.liveCount != nil }.count
+    if swapped > 0 {
+      out.append(
+        "\(swapped) collections are swapped: their change streams end (startAfter goes on), open "
+          + "cursors fail, transactions on them abort")
+    }
+    let expiring = plan.items.filter { !$0.expiries.isEmpty }.map(\.target.description)
+    if !expiring.isEmpty {
+      out.append(
+        "documents that are past their expiry are deleted right after: "
+          + expiring.joined(separator: ", "))
+    }
+    if !options.only.isEmpty, !manifest.migrations.isEmpty {
+      out.append(
+        "only a part is restored: the ledger of migrations and the data may part; martlet migrate status"
+      )
+    }
+    if let backup = ServerVersionText(manifest.server?.version),
+      let live = try? client.hello().version,
+      backup.major > live.major || (backup.major == live.major && backup.minor > live.minor)
+    {
+      out.append("the server has version \(live), older than the \(backup.text) of the backup")
+    }
+    return out
+  }
+
+  private struct ServerVersionText {
+    let text: String
+    let major: Int
+    let minor: Int
+
+    init?(_ text: String?) {
+      guard let text else { return nil }
+      let parts = text.split(separator: ".").compactMap { Int($0) }
+      guard parts.count >= 2 else { return nil }
+      self.text = text
+      major = parts[0]
+      minor = parts[1]
+    }
+  }
+}
+
+/// Names of collections that are there during a restore only. Short: the limit is 120 bytes on 4.2.
+struct Temporary: Sendable {
+  static let prefix = "martlet.restore."
+  /// Of this run.
+  let token: String
+
+  init() { token = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16) }
+  init(token: String) { self.token = token }
+
+  var stem: String { Self.prefix + token + "." }
+
+  func loading(_ target: Namespace) -> Namespace {
+    Namespace(target.database, stem + "n" + hash(target))
+  }
+
+  func kept(_ target: Namespace) -> Namespace {
+    Namespace(target.database, stem + "k" + hash(target))
+  }
+
+  private func hash(_ namespace: Namespace) -> String {
+    String(FileDigest(of: Array(namespace.description.utf8)).sha256.prefix(12))
+  }
+}

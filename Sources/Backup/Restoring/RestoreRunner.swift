@@ -1,0 +1,359 @@
+internal import BSON
+public import Dump
+public import MongoDB
+
+/// Restores a set, or a set and the oplog after it, into a server.
+///
+/// Nothing live is touched before everything has been loaded beside it, indexed and compared.
+/// - Source: consistency.md, "Restore beside, verify, swap".
+public struct RestoreRunner: Sendable {
+  let store: any Store
+  let pool: ClientPool
+  let options: RestoreOptions
+
+  /// - Parameter pool: lends `insertThreads` + 3 clients at a time.
+  public init(_ store: any Store, pool: ClientPool, options: RestoreOptions) {
+    self.store = store
+    self.pool = pool
+    self.options = options
+  }
+
+  /// What a restore would do; changes nothing.
+  /// - Throws: ``BackupError``, `MongoError`.
+  public func plan(_ id: String?) throws -> RestorePlan {
+    let set = try choose(id)
+    guard let manifest = set.manifest else {
+      throw BackupError(.damaged, "the backup's manifest is damaged", path: set.id)
+    }
+    return try pool.withClient { client in
+      try RestorePlanner(client: client, options: options).plan(set, manifest)
+    }
+  }
+
+  /// Restores the set of an id; nil is the newest that serves. Blocks.
+  /// - Throws: ``BackupError``, `DumpError`, `MongoError`. Before the first swap nothing has changed.
+  public func run(_ id: String?) throws -> RestoreReport {
+    let ticks = Moment.ticks()
+    let lock = try StoreLock.acquire(
+      store, area: "restore", purpose: "restore", cancellation: options.cancellation)
+    defer { lock.release() }
+    let databases = Set(try plan(id).items.map(\.target.database))
+    try pool.withClient { client in
+      try RestoreRecovery(client: client, options: options).run(databases: databases)
+    }
+    let plan = try plan(id)
+    for warning in plan.warnings { options.notice?(warning) }
+    guard let manifest = plan.backup.manifest else { throw BackupError(.damaged, "no manifest") }
+    options.notice?("reading \(plan.backup.id) to see that it is whole")
+    try Verifier(store, age: options.age, cancellation: options.cancellation)
+      .verify(plan.backup.id, depth: .checksums)
+
+    let oplog = try ReplaySource.make(store, plan.backup, options)
+    defer { oplog?.remove() }
+    var report = RestoreReport(backup: plan.backup.id)
+    if plan.items.contains(where: { $0.way == .swap }) {
+      try beside(plan, manifest, oplog, &report)
+    } else {
+      report.safetyBackup = try safety(plan)
+    }
+    try inPlace(plan, manifest, oplog, &report)
+    report.durationMilliseconds = Moment.ticks() - ticks
+    return report
+  }
+
+  private func choose(_ id: String?) throws -> BackupSet {
+    let catalog = Catalog(store)
+    if let id {
+      let set = try catalog.find(id)
+      guard set.manifest?.data != nil || set.manifest == nil else {
+        throw BackupError(.usage, "the backup holds files only", path: set.id)
+      }
+      return set
+    }
+    guard let end = options.end else { return try catalog.latest() }
+    return try RestorableWindows.base(
+      for: end.time, try catalog.sets(), try SliceCatalog(store).chains())
+  }
+
+  // MARK: - Beside and swap
+
+  private func beside(
+    _ plan: RestorePlan, _ manifest: Manifest, _ oplog: ReplaySource?, _ report: inout RestoreReport
+  ) throws {
+    let temporary = Temporary()
+    let items = plan.items.filter { $0.way == .swap }
+    let databases = Set(items.map(\.target.database)).sorted()
+    try pool.withClient { client in
+      try Journal(client: client).begin(
+        temporary.token, backup: plan.backup.id, databases: databases)
+    }
+    do {
+      options.notice?("loading \(items.count) collections beside the live ones")
+      let summary = try load(
+        manifest, oplog, selection: try loadingSelection(plan.items, temporary),
+        withholdsExpiry: true)
+      report.documents += summary.inserted
+      report.replayed = summary.replayed
+      if oplog == nil { try compare(items, manifest, temporary) }
+      try options.cancellation.check()
+      report.safetyBackup = try safety(plan)
+      let swaps = try swaps(items, summary, temporary)
+      try perform(swaps, temporary, &report)
+    } catch {
+      // Before the journal says `swapping` this is all it takes; after it the next run completes.
+      try? pool.withClient { client in
+        let journal = Journal(client: client)
+        let isSwapping = try journal.open().contains { document in
+          document["_id"]?.stringValue == temporary.token
+            && document["state"]?.stringValue == Journal.State.swapping.rawValue
+        }
+        guard !isSwapping else { return }
+        for database in databases {
+          try RestoreRecovery(client: client, options: options).drop(temporary.stem, in: database)
+        }
+        try journal.end(temporary.token)
+      }
+      throw error
+    }
+  }
+
+  /// What is to be swapped, under temporary names. What a replay creates gets a name with a prefix.
+  private func loadingSelection(_ items: [RestorePlan.Item], _ temporary: Temporary) throws
+    -> NamespaceSelection
+  {
+    var selection = try pool.withClient { client in
+      try RestorePlanner(client: client, options: options).selection()
+    }
+    let user = NamespaceSelection(renames: options.renames)
+    var renames: [NamespaceRename] = []
+    for database in Set(items.map(\.source.database)).sorted() {
+      let target = try user.target(of: Namespace(database, "martlet")).database
+      renames.append(
+        try NamespaceRename(from: database + ".*", to: target + "." + temporary.stem + "*"))
+    }
+    for item in items where item.way != .swap {
+      // Time-series and views have their own pass.
+      selection.excludes.append(
+        try NamespacePattern(NamespacePattern.escape(item.source.description)))
+    }
+    for item in items where item.way == .swap {
+      guard !item.source.description.contains("$") else {
+        throw BackupError(
+          .usage, "a collection with '$' in its name can be restored in place only",
+          namespace: item.source.description, hint: "add --in-place")
+      }
+      renames.append(
+        try NamespaceRename(
+          from: NamespacePattern.escape(item.source.description),
+          to: temporary.loading(item.target).description))
+    }
+    selection.renames = renames
+    return selection
+  }
+
+  func load(
+    _ manifest: Manifest, _ oplog: ReplaySource?, selection: NamespaceSelection,
+    withholdsExpiry: Bool
+  ) throws -> LoadSummary {
+    guard let data = manifest.data else {
+      throw BackupError(.usage, "the backup holds no data", path: manifest.id)
+    }
+    var load = LoadOptions()
+    load.selection = selection
+    load.drop = true
+    load.bypassesValidation = true
+    load.keepsIndexVersions = true
+    load.withholdsExpiry = withholdsExpiry
+    load.usersAndRoles = .never
+    load.insertThreads = options.insertThreads
+    load.cancellation = options.cancellation
+    load.progress = options.progress
+    load.notice = options.notice
+    let isFuzzy = manifest.consistency?.mode == "oplog"
+    load.replaysOplog = oplog != nil || isFuzzy
+    if let oplog {
+      load.oplogFile = oplog.path
+      load.overlapEnd = manifest.consistency?.moment
+    } else if isFuzzy {
+      load.overlapEnd = manifest.consistency?.oplogEnd
+    }
+    let failures = FailureCount()
+    load.failed = { failures.note($0) }
+    var source = try store.get(manifest.id + "/" + data.name)
+    if data.isEncrypted { source = try options.age.decrypting(source) }
+    let summary = try Loader(pool: pool, options: load).run(from: .archiveStream(source))
+    if let failure = failures.first {
+      throw BackupError(
+        .mismatch, "\(failures.count) documents were refused: \(failure.message)",
+        namespace: failure.namespace.description)
+    }
+    return summary
+  }
+
+  private func compare(
+    _ items: [RestorePlan.Item], _ manifest: Manifest, _ temporary: Temporary
+  ) throws {
+    options.notice?("comparing what was loaded with the manifest")
+    // A fuzzy dump is only whole after its replay, and its fingerprints are those before it.
+    let isFuzzy = manifest.consistency?.mode == "oplog"
+    let wanted = Dictionary(
+      manifest.collections.map { ($0.namespace, $0) }, uniquingKeysWith: { a, _ in a })
+    try pool.withClient { client in
+      let reader = ReadBack(client: client, cancellation: options.cancellation)
+      for item in items {
+        guard let collection = wanted[item.source.description] else { continue }
+        let place = temporary.loading(item.target)
+        if isFuzzy {
+          try reader.compareIndexes(place, [])
+        } else {
+          try reader.compare(place, with: collection, indexes: true)
+        }
+      }
+    }
+  }
+
+  /// What is there under temporary names now: a replay may have made and dropped some.
+  private func swaps(
+    _ items: [RestorePlan.Item], _ summary: LoadSummary, _ temporary: Temporary
+  ) throws -> [Journal.Swap] {
+    let targets = Dictionary(
+      items.map { (temporary.loading($0.target), $0.target) }, uniquingKeysWith: { a, _ in a })
+    let specs = Dictionary(
+      summary.collections.map { ($0.target, $0.indexSpecs) }, uniquingKeysWith: { a, _ in a })
+    return try pool.withClient { client in
+      var swaps: [Journal.Swap] = []
+      for database in Set(items.map(\.target.database)).sorted() {
+        for info in try client.database(database).listCollections()
+        where info.name.hasPrefix(temporary.stem) && info.type == .collection {
+          let place = Namespace(database, info.name)
+          let target =
+            targets[place] ?? Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
+          swaps.append(
+            Journal.Swap(
+              target: target, temporary: place, kept: nil, uuid: info.uuid,
+              expiries: Self.expiries(specs[place] ?? [], target)))
+        }
+      }
+      return swaps
+    }
+  }
+
+  private static func expiries(_ specs: [Document], _ target: Namespace) -> [Document] {
+    specs.compactMap { spec in
+      guard let seconds = spec["expireAfterSeconds"], let name = spec["name"] else { return nil }
+      return [
+        "collMod": .string(target.collection),
+        "index": ["name": name, "expireAfterSeconds": seconds],
+      ]
+    }
+  }
+
+  private func perform(
+    _ swaps: [Journal.Swap], _ temporary: Temporary, _ report: inout RestoreReport
+  ) throws {
+    try pool.withClient { client in
+      let swapper = Swapper(client: client, options: options)
+      let live = try swaps.filter { try swapper.uuid($0.target) != nil }
+      var way = Swapper.Way.replace
+      if !live.isEmpty, options.safetyBackup, !options.writersAreStopped {
+        guard swapper.canExchange(live[0].target.database) else {
+          throw BackupError(
+            .notReady,
+            "this user may not exchange collections, so that a write between the safety "
+              + "backup and the swap could be lost",
+            hint:
+              "stop the application and add --writers-stopped, or use a user with anyAction on anyResource"
+          )
+        }
+        way = .exchange
+      }
+      let prepared = swaps.map { swap -> Journal.Swap in
+        var swap = swap
+        if way == .exchange { swap.kept = temporary.kept(swap.target) }
+        return swap
+      }
+      let journal = Journal(client: client)
+      try journal.swapping(temporary.token, prepared)
+      options.notice?("swapping \(prepared.count) collections into place")
+      for swap in prepared {
+        try swapper.swap(swap, way)
+        report.restored.append(swap.target)
+      }
+      report.kept += try settle(prepared, report.safetyBackup, client)
+      try journal.end(temporary.token)
+    }
+  }
+
+  /// Drops a replaced collection when the safety backup has all of it; keeps it when somebody has
+  /// written to it since.
+  private func settle(_ swaps: [Journal.Swap], _ safety: String?, _ client: Client) throws
+    -> [Namespace]
+  {
+    let manifest = try safety.flatMap { try Catalog(store).set($0)?.manifest }
+    var kept: [Namespace] = []
+    let swapper = Swapper(client: client, options: options)
+    for swap in swaps {
+      guard let place = swap.kept, try swapper.uuid(place) != nil else { continue }
+      let saved = manifest?.collections.first { $0.namespace == swap.target.description }
+      let tally = try ReadBack(client: client, cancellation: Cancellation()).tally(place)
+      if let saved, saved.count == tally.count, saved.fingerprint == tally.fingerprint.description,
+        manifest?.consistency?.mode != "oplog"
+      {
+        try client.database(place.database).drop(place.collection)
+      } else {
+        kept.append(place)
+        options.notice?(
+          "\(swap.target) was written to after the safety backup: it is kept as \(place)")
+      }
+    }
+    return kept
+  }
+
+  // MARK: - Safety
+
+  private func safety(_ plan: RestorePlan) throws -> String? {
+    let databases = Set(plan.items.filter { $0.liveCount != nil }.map(\.target.database))
+    guard options.safetyBackup, !databases.isEmpty else { return nil }
+    options.notice?("backing up what will be replaced")
+    var backup = options.safety
+    backup.kind = .database
+    backup.database = databases.count == 1 ? databases.first : nil
+    backup.tags = ["safety"]
+    backup.safetyFor = "restore of \(plan.backup.id)"
+    backup.cancellation = options.cancellation
+    backup.notice = options.notice
+    return try BackupRunner(store, pool: pool, options: backup).run().id
+  }
+
+  // MARK: - In place
+
+  /// Time-series, views, and everything with `--in-place`.
+  private func inPlace(
+    _ plan: RestorePlan, _ manifest: Manifest, _ oplog: ReplaySource?, _ report: inout RestoreReport
+  ) throws {
+    let items = plan.items.filter { $0.way != .swap }
+    guard !items.isEmpty else { return }
+    options.notice?("loading \(items.count) collections and views in place")
+    let planner = try pool.withClient { client in
+      try RestorePlanner(client: client, options: options).selection()
+    }
+    var selection = planner
+    selection.includes = try items.map {
+      try NamespacePattern(NamespacePattern.escape($0.source.description))
+    }
+    let summary = try load(manifest, oplog, selection: selection, withholdsExpiry: false)
+    report.documents += summary.inserted
+    report.replayed = max(report.replayed, summary.replayed)
+    report.restored += items.map(\.target)
+    guard oplog == nil, manifest.consistency?.mode != "oplog" else { return }
+    try pool.withClient { client in
+      let reader = ReadBack(client: client, cancellation: options.cancellation)
+      for item in items where item.way != .view {
+        let wanted = manifest.collections.first { $0.namespace == item.source.description }
+        // Where documents expire, some may be gone already.
+        guard let wanted, item.expiries.isEmpty else { continue }
+        try reader.compare(item.target, with: wanted, indexes: item.way == .inPlace)
+      }
+    }
+  }
+}
