@@ -10,16 +10,32 @@ struct RestorePlanner {
   /// Never replaced: they say what is running, and what was done. - Source: consistency.md.
   static let protected = ["*.migrations.lock", "*.migrations.history"]
 
-  func selection() throws -> NamespaceSelection {
-    NamespaceSelection(
-      includes: options.only,
+  /// What of a backup is taken. A backup of one database is never a reason to replay what happened in
+  /// another: the captured oplog has all of them.
+  func selection(_ manifest: Manifest) throws -> NamespaceSelection {
+    var includes = options.only
+    if let database = manifest.database {
+      let prefix = NamespacePattern.escape(database) + "."
+      if includes.isEmpty { includes = [try NamespacePattern(prefix + "*")] }
+      includes = try includes.map { pattern in
+        if pattern.text.hasPrefix(prefix) { return pattern }
+        guard pattern.text.hasPrefix("*.") else {
+          throw BackupError(
+            .usage, "'\(pattern.text)' is not in the backup, which holds \(database) only",
+            path: manifest.id)
+        }
+        return try NamespacePattern(prefix + pattern.text.dropFirst(2))
+      }
+    }
+    return NamespaceSelection(
+      includes: includes,
       excludes: try (["admin.*", "config.*", "local.*", Journal.database + ".*"] + Self.protected)
         .map { try NamespacePattern($0) },
       renames: options.renames)
   }
 
   func plan(_ set: BackupSet, _ manifest: Manifest) throws -> RestorePlan {
-    let selection = try selection()
+    let selection = try selection(manifest)
     var items: [RestorePlan.Item] = []
     var left: [String] = []
     for collection in manifest.collections {

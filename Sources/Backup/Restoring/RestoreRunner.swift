@@ -90,7 +90,7 @@ public struct RestoreRunner: Sendable {
     do {
       options.notice?("loading \(items.count) collections beside the live ones")
       let summary = try load(
-        manifest, oplog, selection: try loadingSelection(plan.items, temporary),
+        manifest, oplog, selection: try loadingSelection(plan.items, manifest, temporary),
         withholdsExpiry: true)
       report.documents += summary.inserted
       report.replayed = summary.replayed
@@ -108,9 +108,7 @@ public struct RestoreRunner: Sendable {
             && document["state"]?.stringValue == Journal.State.swapping.rawValue
         }
         guard !isSwapping else { return }
-        for database in databases {
-          try RestoreRecovery(client: client, options: options).drop(temporary.stem, in: database)
-        }
+        try RestoreRecovery(client: client, options: options).drop(temporary.stem)
         try journal.end(temporary.token)
       }
       throw error
@@ -118,14 +116,15 @@ public struct RestoreRunner: Sendable {
   }
 
   /// What is to be swapped, under temporary names. What a replay creates gets a name with a prefix.
-  private func loadingSelection(_ items: [RestorePlan.Item], _ temporary: Temporary) throws
-    -> NamespaceSelection
-  {
+  private func loadingSelection(
+    _ items: [RestorePlan.Item], _ manifest: Manifest, _ temporary: Temporary
+  ) throws -> NamespaceSelection {
     var selection = try pool.withClient { client in
-      try RestorePlanner(client: client, options: options).selection()
+      try RestorePlanner(client: client, options: options).selection(manifest)
     }
     let user = NamespaceSelection(renames: options.renames)
-    var renames: [NamespaceRename] = []
+    // The last of these that matches counts. Nothing may go where it is live.
+    var renames = [try NamespaceRename(from: "*.*", to: "*." + temporary.stem + "*")]
     for database in Set(items.map(\.source.database)).sorted() {
       let target = try user.target(of: Namespace(database, "martlet")).database
       renames.append(
@@ -222,7 +221,8 @@ public struct RestoreRunner: Sendable {
       summary.collections.map { ($0.target, $0.indexSpecs) }, uniquingKeysWith: { a, _ in a })
     return try pool.withClient { client in
       var swaps: [Journal.Swap] = []
-      for database in Set(items.map(\.target.database)).sorted() {
+      // Also in databases that came into being after the base.
+      for database in try RestoreRecovery.databases(client) {
         for info in try client.database(database).listCollections()
         where info.name.hasPrefix(temporary.stem) && info.type == .collection {
           let place = Namespace(database, info.name)
@@ -335,11 +335,13 @@ public struct RestoreRunner: Sendable {
     guard !items.isEmpty else { return }
     options.notice?("loading \(items.count) collections and views in place")
     let planner = try pool.withClient { client in
-      try RestorePlanner(client: client, options: options).selection()
+      try RestorePlanner(client: client, options: options).selection(manifest)
     }
     var selection = planner
-    selection.includes = try items.map {
-      try NamespacePattern(NamespacePattern.escape($0.source.description))
+    if !options.inPlace {
+      selection.includes = try items.map {
+        try NamespacePattern(NamespacePattern.escape($0.source.description))
+      }
     }
     let summary = try load(manifest, oplog, selection: selection, withholdsExpiry: false)
     report.documents += summary.inserted

@@ -142,9 +142,7 @@ struct RestoreRecovery {
           }
         }
       } else {
-        for database in theirs {
-          try drop(Temporary(token: token).stem, in: database)
-        }
+        try drop(Temporary(token: token).stem)
         options.notice?("removed what an earlier restore had loaded before it died")
       }
       try journal.end(token)
@@ -165,9 +163,20 @@ struct RestoreRecovery {
         "wait for it; if it is dead, add --take-over and what it began is completed or taken back")
   }
 
-  func drop(_ stem: String, in database: String) throws {
-    for info in try client.database(database).listCollections() where info.name.hasPrefix(stem) {
-      try client.database(database).drop(info.name)
+  func drop(_ stem: String) throws {
+    for database in try Self.databases(client) {
+      for info in try client.database(database).listCollections()
+      where info.name.hasPrefix(stem) {
+        try client.database(database).drop(info.name)
+      }
     }
+  }
+
+  /// All but the server's own.
+  static func databases(_ client: Client) throws -> [String] {
+    let reply = try client.run(["listDatabases": 1, "nameOnly": true], on: "admin")
+    return (reply["databases"]?.arrayValue ?? []).compactMap {
+      $0.documentValue?["name"]?.stringValue
+    }.filter { !["admin", "config", "local"].contains($0) }
   }
 }
