@@ -8,7 +8,9 @@ struct MartletCommand: ParsableCommand {
     version: Version.text,
     subcommands: [
       InitCommand.self, DoctorCommand.self, MigrateGroup.self, DumpCommand.self, LoadCommand.self,
-      InspectCommand.self, ValidateGroup.self, DevGroup.self,
+      InspectCommand.self, BackupGroup.self, RestoreCommand.self, OplogGroup.self,
+      ValidateGroup.self, ScheduleCommand.self, NotifyGroup.self, MetricsCommand.self,
+      DevGroup.self,
     ])
 }
 

@@ -31,7 +31,8 @@ public struct Verifier: Sendable {
       self.total = total
     }
 
-    func takes(_ name: String) -> Bool {
+    /// True when this part of the work has what is named so.
+    public func takes(_ name: String) -> Bool {
       // FNV-1a: the same on every machine and in every run.
       let hash = name.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) {
         ($0 ^ UInt64($1)) &* 0x100_0000_01b3

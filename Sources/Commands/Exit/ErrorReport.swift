@@ -1,4 +1,5 @@
 import BSON
+import Backup
 import Dump
 import Migration
 import MongoDB
@@ -27,7 +28,14 @@ struct ErrorReport: Sendable, Hashable {
       if error.code == .interrupted, let reason { status = CommandStatus(stopped: reason) }
     case let error as MongoError: self.init(mongo: error, stopped: reason)
     case let error as MigrationError: self.init(migration: error)
-    case let error as DumpError: self.init(dump: error, stopped: reason)
+    case let error as DumpError:
+      // A store or program that failed underneath knows better what it was.
+      if let cause = error.cause as? BackupError {
+        self.init(backup: cause, stopped: reason)
+      } else {
+        self.init(dump: error, stopped: reason)
+      }
+    case let error as BackupError: self.init(backup: error, stopped: reason)
     case let error as ValidationError: self.init(validation: error)
     case let error as BSONError:
       self.init(code: "malformedBSON", message: error.description, status: .failed)

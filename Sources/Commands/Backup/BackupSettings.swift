@@ -1,0 +1,101 @@
+import ArgumentParser
+import BSON
+import Backup
+import Dump
+import MongoDB
+
+/// Where backups are, and the key that opens them.
+struct StoreOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Folder, or rclone:REMOTE:PATH.", valueName: "store"))
+  var store: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "File with the secret age key; MARTLET_AGE_IDENTITY does the same.", valueName: "file"),
+    completion: .file())
+  var identity: String?
+}
+
+/// What the commands around backups take from flags, environment and configuration.
+struct BackupSettings {
+  let settings: Settings
+  let options: StoreOptions
+  let context: CommandContext
+
+  init(_ context: CommandContext, _ options: StoreOptions) throws(CommandError) {
+    settings = try context.settings()
+    self.options = options
+    self.context = context
+  }
+
+  private var configuration: Configuration.Backup { settings.configuration.backup }
+
+  /// The store: `--store`, BACKUP_DIR, the file, or `backups` beside it.
+  func store() throws -> any Store {
+    try Self.location(options.store ?? remote ?? settings.backupStore.value, context).open()
+  }
+
+  /// A remote must not be taken for a path that starts at a folder.
+  private var remote: String? {
+    let named = context.surroundings.environment["BACKUP_DIR"] ?? configuration.store
+    return named?.hasPrefix("rclone:") == true ? named : nil
+  }
+
+  static func location(_ text: String, _ context: CommandContext) throws -> StoreLocation {
+    try StoreLocation(text, relativeTo: context.surroundings.folder)
+  }
+
+  var age: Age {
+    Age(
+      recipients: configuration.recipients,
+      identity: options.identity ?? context.surroundings.environment["MARTLET_AGE_IDENTITY"])
+  }
+
+  func backupOptions(_ progress: Progress? = nil) -> BackupOptions {
+    var out = BackupOptions()
+    out.database = settings.database?.value
+    out.compressionLevel =
+      configuration.compression == Configuration.Compression.none
+      ? nil : configuration.level ?? 6
+    out.age = age
+    out.files = configuration.files
+    out.folder = settings.folder
+    out.streams = configuration.commands.map {
+      StreamCommand(name: $0.name, dump: $0.dump, restore: $0.restore)
+    }
+    if let database = settings.database?.value {
+      out.ledger = Namespace(database, settings.migrationsCollection.value)
+    }
+    out.tool = "martlet " + Version.text
+    out.cancellation = context.cancellation
+    let console = context.console
+    out.notice = { console.status("note: \($0)") }
+    if let progress { out.progress = { progress.update(done: $0.bytes, total: $0.expectedBytes) } }
+    return out
+  }
+
+  /// RETENTION_DAYS and `keep`.
+  var policy: RetentionPolicy {
+    let keep = configuration.keep
+    return RetentionPolicy(
+      within: settings.backupKeepWithin?.value, last: keep.last ?? 0, hourly: keep.hourly ?? 0,
+      daily: keep.daily ?? 0, weekly: keep.weekly ?? 0, monthly: keep.monthly ?? 0,
+      yearly: keep.yearly ?? 0)
+  }
+
+  var notifier: Notifier {
+    Notifier(
+      email: settings.notifyEmail?.value, webhook: settings.configuration.notify.webhook,
+      notice: { [console = context.console] in console.warn("\($0)") })
+  }
+
+  /// Writes the textfile and tells whoever wants to know; failures are told and nothing more.
+  func announce(_ event: NotifierEvent, store: any Store) {
+    notifier.send(event)
+    if let path = settings.configuration.notify.metrics {
+      do { try BackupMetrics(store).write(to: path, event: event) } catch {
+        context.console.warn("the metrics could not be written: \(String(describing: error))")
+      }
+    }
+  }
+}

@@ -1,0 +1,273 @@
+import ArgumentParser
+import BSON
+import Backup
+import Dump
+import MongoDB
+
+/// `martlet restore`.
+struct RestoreCommand: LeafCommand {
+  static let configuration = CommandConfiguration.martlet(
+    "restore",
+    "Restore a backup, or go back to a moment, without touching live data before it is proven.",
+    discussion: """
+      Collections are loaded beside the live ones, indexed, compared with the manifest, and swapped into \
+      place by rename; what they replace is backed up first. Time-series are dropped and loaded again, \
+      views dropped and made again, behind the same safety backup. Collections that are only in the server \
+      stay as they are. Users, roles, migrations.lock and migrations.history are never replaced.
+
+      A time is inclusive: 'YYYY-MM-DD HH:MM:SS' is local, 2026-01-28T10:00:00Z has its zone, \
+      seconds:increment is an entry of the oplog.
+
+      EXAMPLES:
+        martlet restore --latest --dry-run
+        martlet restore 20260128T020000Z-full --only 'shop.orders' --rename shop.orders=shop.orders_old
+        martlet restore --to-time '2026-01-28 10:00:00' --yes
+      """)
+
+  @OptionGroup var options: GlobalOptions
+  @OptionGroup var stores: StoreOptions
+  @OptionGroup var confirmation: ConfirmationOptions
+
+  @Argument(help: "The backup's id, or the beginning of it.")
+  var id: String?
+
+  @Flag(help: "The newest good one.")
+  var latest = false
+
+  @Option(
+    name: .customLong("to-time"), help: ArgumentHelp("Go back to this moment.", valueName: "time"))
+  var toTime: String?
+
+  @Option(
+    name: .customLong("before-migration"),
+    help: ArgumentHelp("Go back to just before this migration.", valueName: "name"))
+  var beforeMigration: String?
+
+  @Option(
+    help: ArgumentHelp("Only these; may be repeated, * is any run of characters.", valueName: "ns"))
+  var only: [String] = []
+
+  @Option(help: ArgumentHelp("Another name: shop.a=shop.b; may be repeated.", valueName: "a=b"))
+  var rename: [String] = []
+
+  @Flag(name: .customLong("in-place"), help: "Drop and load, for those without the disk.")
+  var inPlace = false
+
+  @Flag(name: .customLong("no-safety-backup"), help: "Do not back up what is replaced.")
+  var noSafetyBackup = false
+
+  @Flag(name: .customLong("writers-stopped"), help: "Nobody writes to what is replaced.")
+  var writersStopped = false
+
+  @Flag(
+    name: .customLong("take-over"), help: "A restore of another machine that is not over is dead.")
+  var takeOver = false
+
+  @Flag(help: "Choose from a list.")
+  var interactive = false
+
+  @Flag(
+    name: [.customLong("dry-run"), .customShort("n")],
+    help: "Say what would happen; change nothing.")
+  var dryRun = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Unpack the application files into this folder instead.", valueName: "folder"))
+  var files: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Run the restore command of this stream instead; may be repeated.", valueName: "name"))
+  var commands: [String] = []
+
+  func validate() throws {
+    let given = [id != nil, latest, interactive].filter(\.self).count
+    if given > 1 { throw ValidationError("give one of: an id, --latest, --interactive") }
+    if given == 0, toTime == nil, beforeMigration == nil {
+      throw ValidationError("say what to restore: an id, --latest, --interactive or --to-time")
+    }
+    if toTime != nil, beforeMigration != nil {
+      throw ValidationError("--to-time and --before-migration exclude each other")
+    }
+    for pair in rename where pair.split(separator: "=").count != 2 {
+      throw ValidationError("--rename '\(pair)' is not of the form a=b")
+    }
+  }
+
+  func execute(_ context: CommandContext) throws -> CommandStatus {
+    let base = try BackupSettings(context, stores)
+    let store = try base.store()
+    let chosen = try choose(store, context)
+    if files != nil || !commands.isEmpty { return try parts(store, chosen, base) }
+
+    let pool = try context.pool(base.settings)
+    var restore = try restoreOptions(base, store)
+    let runner = RestoreRunner(store, pool: pool, options: restore)
+    let plan = try runner.plan(chosen)
+    guard !dryRun else {
+      context.console.show(RestorePlanPage(plan: plan))
+      return .done
+    }
+    let replaced = plan.items.filter { $0.liveCount != nil }
+    if !replaced.isEmpty {
+      try context.confirm(
+        "\(replaced.count) collections are replaced by \(plan.backup.id).", confirmation,
+        base.settings)
+    }
+    let progress = Progress(context.console, "restore", unit: .bytes)
+    restore.progress = { progress.update(done: $0.bytes, total: $0.expectedBytes) }
+    do {
+      let report = try RestoreRunner(store, pool: pool, options: restore).run(chosen)
+      progress.finish()
+      context.console.show(RestoreReportPage(report: report))
+      if toTime != nil || beforeMigration != nil {
+        context.console.status("the old timeline ends here: take a new base")
+      }
+      context.console.next(toTime == nil ? "martlet validate after" : "martlet backup run")
+      return .done
+    } catch {
+      progress.finish()
+      throw error
+    }
+  }
+
+  /// Nil lets the time choose.
+  private func choose(_ store: any Store, _ context: CommandContext) throws -> String? {
+    if let id { return try Catalog(store).find(id).id }
+    if latest, toTime == nil, beforeMigration == nil { return try Catalog(store).latest().id }
+    guard interactive else { return nil }
+    guard context.person.isPresent else {
+      throw CommandError(.usage, "nobody is there to choose", hint: "name the backup, or --latest")
+    }
+    let sets = try Catalog(store).sets().filter { $0.isGood && $0.manifest?.data != nil }
+    for (index, set) in sets.enumerated() {
+      context.console.status(
+        "\(String(index + 1), .bold)  \(set.id)  \(Moment.text(set.time))  \(Quantity.bytes(set.manifest?.storedBytes ?? 0))"
+      )
+    }
+    context.console.ask("which one? ")
+    let answer = try context.person.readLine(secret: false, cancellation: context.cancellation)
+    guard let number = answer.flatMap({ Int($0) }), sets.indices.contains(number - 1) else {
+      throw CommandError(.declined, "nothing was chosen, nothing was changed")
+    }
+    return sets[number - 1].id
+  }
+
+  private func restoreOptions(_ base: BackupSettings, _ store: any Store) throws -> RestoreOptions {
+    var out = RestoreOptions()
+    out.only = try only.map { try NamespacePattern($0) }
+    out.renames = try rename.map { pair in
+      let sides = pair.split(separator: "=").map(String.init)
+      return try NamespaceRename(from: sides[0], to: sides[1])
+    }
+    out.inPlace = inPlace
+    out.safetyBackup = !noSafetyBackup
+    out.writersAreStopped = writersStopped
+    out.takesOver = takeOver
+    out.age = base.age
+    out.safety = base.backupOptions()
+    out.cancellation = base.context.cancellation
+    let console = base.context.console
+    out.notice = { console.status("note: \($0)") }
+    if let toTime {
+      let time = try RecoveryTime.parse(toTime)
+      out.time = time
+      if case .moment(let seconds) = time {
+        console.status("to \(Moment.text(seconds)) local time, \(Moment.iso(seconds)), inclusive")
+      }
+    }
+    if let beforeMigration {
+      out.before = try MigrationMark.find(beforeMigration, in: store, age: base.age)
+    }
+    return out
+  }
+
+  private func parts(_ store: any Store, _ chosen: String?, _ base: BackupSettings) throws
+    -> CommandStatus
+  {
+    let set = try chosen.map { try Catalog(store).find($0) } ?? Catalog(store).latest()
+    let parts = PartRestorer(store, age: base.age, cancellation: base.context.cancellation)
+    if let files {
+      try parts.files(of: set, to: files)
+      base.context.console.status("unpacked the files of \(set.id) into \(files)")
+    }
+    for name in commands {
+      guard let stream = base.backupOptions().streams.first(where: { $0.name == name }) else {
+        throw CommandError(.usage, "no command '\(name)' under backup.commands")
+      }
+      try parts.stream(stream, of: set)
+      base.context.console.status("restored \(name) from \(set.id)")
+    }
+    return .done
+  }
+}
+
+struct RestorePlanPage: CommandOutput {
+  let plan: RestorePlan
+
+  var json: JSONValue {
+    [
+      "backup": .string(plan.backup.id),
+      "items": .array(
+        plan.items.map { item in
+          [
+            "source": .string(item.source.description), "target": .string(item.target.description),
+            "way": .string(item.way.rawValue), "documents": .integer(item.count),
+            "bytes": .integer(item.bytes), "liveDocuments": .integer(optional: item.liveCount),
+          ]
+        }),
+      "untouched": .strings(plan.untouched.map(\.description)), "left": .strings(plan.left),
+      "bytes": .integer(plan.bytes), "freeDisk": .integer(optional: plan.freeDisk),
+      "warnings": .strings(plan.warnings),
+    ]
+  }
+
+  func write(to page: inout Page) {
+    page.line("from \(plan.backup.id, .bold); nothing is changed by this")
+    var table = Table(["collection", "becomes", "how", .number("backup"), .number("now")])
+    for item in plan.items {
+      table.add(
+        "\(item.source.description)", "\(item.target.description)", "\(item.way.rawValue)",
+        "\(Quantity.grouped(item.count))", "\(item.liveCount.map(Quantity.grouped) ?? "-")")
+    }
+    page.table(table)
+    page.line(
+      "needs \(Quantity.bytes(plan.bytes)) of documents; free on the server: \(plan.freeDisk.map(Quantity.bytes) ?? "unknown")"
+    )
+    if !plan.untouched.isEmpty {
+      page.line("stay as they are: \(plan.untouched.map(\.description).joined(separator: ", "))")
+    }
+    if !plan.left.isEmpty {
+      page.line("in the backup, not restored: \(plan.left.joined(separator: ", "))")
+    }
+    for warning in plan.warnings {
+      page.line(StyledText("warning: ", .warning) + StyledText(warning))
+    }
+  }
+}
+
+struct RestoreReportPage: CommandOutput {
+  let report: RestoreReport
+
+  var json: JSONValue {
+    [
+      "backup": .string(report.backup), "safetyBackup": .string(optional: report.safetyBackup),
+      "restored": .strings(report.restored.map(\.description)),
+      "documents": .integer(report.documents), "replayed": .integer(report.replayed),
+      "kept": .strings(report.kept.map(\.description)),
+      "durationMs": .integer(report.durationMilliseconds),
+    ]
+  }
+
+  func write(to page: inout Page) {
+    page.line(
+      "restored \(String(report.restored.count), .bold) collections, \(Quantity.grouped(report.documents)) documents, from \(report.backup) in \(Quantity.time(.milliseconds(report.durationMilliseconds)))"
+    )
+    if report.replayed > 0 {
+      page.line("\(Quantity.grouped(report.replayed)) entries of the oplog replayed")
+    }
+    if let safety = report.safetyBackup { page.line("what was replaced is in \(safety, .bold)") }
+    for name in report.kept { page.line("kept, written to meanwhile: \(name.description)") }
+  }
+}
