@@ -112,7 +112,9 @@ struct RestorePlanner {
   private func freeDisk(_ items: [RestorePlan.Item]) -> Int64? {
     guard let database = items.first?.target.database,
       let stats = try? client.run(["dbStats": 1], on: database),
-      let total = stats["fsTotalSize"]?.doubleValue, let used = stats["fsUsedSize"]?.doubleValue
+      let total = stats["fsTotalSize"]?.doubleValue, let used = stats["fsUsedSize"]?.doubleValue,
+      // A database that is not there yet has statistics of zeros.
+      total > 0
     else { return nil }
     return Int64(total - used)
   }

@@ -112,16 +112,22 @@ public struct Catalog: Sendable {
     return set
   }
 
-  /// The newest good set with data.
+  /// The newest good set that holds something of a role; by that role's stream when one is named.
+  ///
+  /// Safety backups are passed over: they hold what somebody wanted to get rid of.
   /// - Throws: ``BackupError`` `.notFound`.
-  public func latest(database: String? = nil) throws(BackupError) -> BackupSet {
+  public func latest(_ role: Manifest.File.Role = .data, stream: String? = nil) throws(BackupError)
+    -> BackupSet
+  {
     let found = try sets().first { set in
-      guard set.isGood, let manifest = set.manifest, manifest.data != nil else { return false }
-      return database == nil || manifest.database == nil || manifest.database == database
+      guard set.isGood, let manifest = set.manifest, manifest.safetyFor == nil else { return false }
+      return manifest.files.contains { file in
+        file.role == role && (stream == nil || file.stream == stream)
+      }
     }
     guard let found else {
       throw BackupError(
-        .notFound, "there is no good backup with data in \(store.location)",
+        .notFound, "there is no good backup with \(role.rawValue) in \(store.location)",
         hint: "martlet backup run")
     }
     return found

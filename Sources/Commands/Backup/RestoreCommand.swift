@@ -98,8 +98,10 @@ struct RestoreCommand: LeafCommand {
   func execute(_ context: CommandContext) throws -> CommandStatus {
     let base = try BackupSettings(context, stores)
     let store = try base.store()
+    if files != nil || !commands.isEmpty {
+      return try parts(store, latest ? nil : try choose(store, context), base)
+    }
     let chosen = try choose(store, context)
-    if files != nil || !commands.isEmpty { return try parts(store, chosen, base) }
 
     let pool = try context.pool(base.settings)
     var restore = try restoreOptions(base, store)
@@ -186,9 +188,10 @@ struct RestoreCommand: LeafCommand {
   private func parts(_ store: any Store, _ chosen: String?, _ base: BackupSettings) throws
     -> CommandStatus
   {
-    let set = try chosen.map { try Catalog(store).find($0) } ?? Catalog(store).latest()
+    let catalog = Catalog(store)
     let parts = PartRestorer(store, age: base.age, cancellation: base.context.cancellation)
     if let files {
+      let set = try chosen.map { try catalog.find($0) } ?? catalog.latest(.files)
       try parts.files(of: set, to: files)
       base.context.console.status("unpacked the files of \(set.id) into \(files)")
     }
@@ -196,6 +199,7 @@ struct RestoreCommand: LeafCommand {
       guard let stream = base.backupOptions().streams.first(where: { $0.name == name }) else {
         throw CommandError(.usage, "no command '\(name)' under backup.commands")
       }
+      let set = try chosen.map { try catalog.find($0) } ?? catalog.latest(.command, stream: name)
       try parts.stream(stream, of: set)
       base.context.console.status("restored \(name) from \(set.id)")
     }

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# restore.sh ID|latest [OPTIONS of martlet restore]: what is replaced is backed up first.
+# A path such as /backups/20260128T020000Z-full names its store and its backup.
+set -euo pipefail
+# shellcheck source=runbook.sh source-path=SCRIPTDIR
+source "$(dirname "${BASH_SOURCE[0]}")/runbook.sh"
+
+backup=${1:?which backup? (an id of scripts/backup.sh list, or latest)}
+shift
+case $backup in
+  latest) run restore --latest --yes "$@" ;;
+  */*) run restore "$(basename "$backup")" --store "$(dirname "$backup")" --yes "$@" ;;
+  *) run restore "$backup" --yes "$@" ;;
+esac

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# What the runbook's scripts share. Sourced, never run. They are thin: everything is done by martlet.
+#
+# Environment, as it always was: MONGO_HOST MONGO_PORT MONGO_USER MONGO_PASSWORD BACKUP_DIR
+# RETENTION_DAYS S3_BUCKET BACKUP_NOTIFICATION_EMAIL DEBUG. martlet reads all but S3_BUCKET and DEBUG
+# by itself. MARTLET names the program; logs go to LOG_DIR (logs).
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+find_martlet() {
+  if [[ -n ${MARTLET:-} ]]; then
+    printf '%s\n' "$MARTLET"
+    return
+  fi
+  command -v martlet && return
+  local build
+  for build in release debug; do
+    if [[ -x $here/../.build/$build/martlet ]]; then
+      printf '%s\n' "$here/../.build/$build/martlet"
+      return
+    fi
+  done
+  printf 'there is no martlet on PATH\nHINT: swift build -c release, or set MARTLET\n' >&2
+  return 1
+}
+
+program=$(find_martlet) || exit 1
+log_file=${LOG_DIR:-logs}/backup.log
+
+# log LEVEL MESSAGE: one line an event, in the log and on standard error.
+log() {
+  mkdir -p "$(dirname "$log_file")"
+  printf '%s %-7s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$2" | tee -a "$log_file" >&2
+}
+
+# run WORDS…: martlet with them; its messages go to the log too, its exit code comes back.
+run() {
+  local extra=() status=0
+  [[ -z ${DEBUG:-} ]] || extra+=(--verbose)
+  log INFO "martlet $*"
+  "$program" "$@" "${extra[@]}" 2> >(
+    while IFS= read -r line; do
+      case $line in
+        error:*) log ERROR "$line" ;;
+        warning:*) log WARNING "$line" ;;
+        *) log INFO "$line" ;;
+      esac
+    done
+  ) || status=$?
+  wait "$!" 2>/dev/null || true
+  [[ $status == 0 ]] || log ERROR "martlet $1 ended with $status"
+  return "$status"
+}
+
+# The newest set, copied to S3 when a bucket is named. Credentials are those of AWS_*.
+copy_to_s3() {
+  [[ -n ${S3_BUCKET:-} ]] || return 0
+  local id
+  id=$("$program" backup list --json | sed -n 's/^ *"id": "\(.*\)",*$/\1/p' | head -n 1)
+  [[ -n $id ]] || return 1
+  run backup copy "$id" "rclone::s3,env_auth:$S3_BUCKET/backups"
+}
