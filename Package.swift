@@ -46,9 +46,15 @@ let package = Package(
       name: "Validation", dependencies: ["BSON", "MongoDB", "Fingerprint", "Yams"],
       swiftSettings: strict),
     .target(
+      name: "Backup",
+      dependencies: [
+        "BSON", "MongoDB", "Fingerprint", "Dump", .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "Commands",
       dependencies: [
-        "BSON", "MongoDB", "Migration", "Dump", "Validation", "Fingerprint", "Yams",
+        "BSON", "MongoDB", "Migration", "Dump", "Backup", "Validation", "Fingerprint", "Yams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -76,6 +82,10 @@ let package = Package(
     .testTarget(
       name: "ValidationTests",
       dependencies: ["BSON", "MongoDB", "Fingerprint", "Validation", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "BackupTests",
+      dependencies: ["BSON", "MongoDB", "Fingerprint", "Dump", "Backup", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "CommandsTests",

@@ -1,4 +1,5 @@
 public import Dump
+import Fingerprint
 
 /// Why something about backups failed, and where.
 public struct BackupError: Error, Sendable, CustomStringConvertible {

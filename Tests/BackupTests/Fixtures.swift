@@ -1,5 +1,6 @@
 import BSON
 import Dump
+import Fingerprint
 import Glibc
 import Synchronization
 

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Dump
+import Fingerprint
 
 /// Reads a slice back, checking it on the way.
 struct SliceReader {

@@ -1,4 +1,5 @@
 internal import Dump
+import Fingerprint
 public import MongoDB
 
 /// Gives back what a set holds besides data: files, and other services' streams.

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Dump
+import Fingerprint
 internal import MongoDB
 
 /// Reads a collection as the server has it now.

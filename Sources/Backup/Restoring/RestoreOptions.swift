@@ -1,5 +1,6 @@
 public import BSON
 public import Dump
+import Fingerprint
 public import MongoDB
 
 /// What is restored and how.

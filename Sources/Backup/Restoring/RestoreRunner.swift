@@ -1,5 +1,6 @@
 internal import BSON
 public import Dump
+import Fingerprint
 public import MongoDB
 
 /// Restores a set, or a set and the oplog after it, into a server.

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Dump
+import Fingerprint
 internal import Glibc
 internal import MongoDB
 

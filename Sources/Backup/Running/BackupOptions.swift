@@ -1,4 +1,5 @@
 public import Dump
+import Fingerprint
 public import MongoDB
 
 /// Another service whose dump is a stream.

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Dump
+import Fingerprint
 public import MongoDB
 
 /// Makes a backup set.

@@ -1,4 +1,5 @@
 internal import Dump
+import Fingerprint
 internal import MongoDB
 
 /// Writes the files of a set into a store: compressed and encrypted on the way, hashed as stored.

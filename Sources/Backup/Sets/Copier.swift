@@ -1,4 +1,5 @@
 internal import Dump
+import Fingerprint
 public import MongoDB
 
 /// Copies a set to another store, checking every byte on the way.

@@ -1,4 +1,5 @@
 public import BSON
+import Fingerprint
 
 /// What a backup set holds, written last: a set without it does not exist.
 public struct Manifest: Sendable, Hashable {

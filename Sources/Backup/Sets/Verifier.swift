@@ -1,4 +1,5 @@
 public import Dump
+import Fingerprint
 public import MongoDB
 
 /// Reads a set back and says whether it is whole. Needs no server.

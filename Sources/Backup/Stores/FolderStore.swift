@@ -1,4 +1,5 @@
 public import Dump
+import Fingerprint
 internal import Glibc
 internal import Synchronization
 

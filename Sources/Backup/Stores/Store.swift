@@ -1,4 +1,5 @@
 public import Dump
+import Fingerprint
 
 /// A file or folder in a store.
 public struct StoreEntry: Sendable, Hashable {

@@ -1,4 +1,5 @@
 internal import Dump
+import Fingerprint
 
 /// Encrypts to and decrypts from age's format by way of the `age` program.
 ///

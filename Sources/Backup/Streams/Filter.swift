@@ -1,4 +1,5 @@
 internal import Dump
+import Fingerprint
 internal import Glibc
 internal import Synchronization
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Backup
 import Dump
+import Fingerprint
 import MongoDB
 
 /// `martlet backup list`.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Backup
+import Fingerprint
 import MongoDB
 
 /// `martlet backup drill`.

@@ -1,5 +1,6 @@
 import BSON
 import Backup
+import Fingerprint
 
 /// One set.
 struct BackupSetPage: CommandOutput {

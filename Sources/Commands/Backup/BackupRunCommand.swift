@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import Backup
+import Fingerprint
 import MongoDB
 
 extension Manifest.Kind: ExpressibleByArgument {}

@@ -2,6 +2,7 @@ import ArgumentParser
 import BSON
 import Backup
 import Dump
+import Fingerprint
 import MongoDB
 
 /// Where backups are, and the key that opens them.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BSON
 import Backup
+import Fingerprint
 import MongoDB
 
 /// `martlet oplog`.

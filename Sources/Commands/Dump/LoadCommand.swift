@@ -1,6 +1,7 @@
 import ArgumentParser
 import BSON
 import Dump
+import Fingerprint
 import Foundation
 import MongoDB
 

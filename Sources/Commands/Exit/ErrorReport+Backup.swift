@@ -1,4 +1,5 @@
 import Backup
+import Fingerprint
 import MongoDB
 
 extension ErrorReport {

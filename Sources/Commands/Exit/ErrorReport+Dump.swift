@@ -1,4 +1,5 @@
 import Dump
+import Fingerprint
 import MongoDB
 
 extension ErrorReport {

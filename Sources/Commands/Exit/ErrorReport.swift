@@ -1,6 +1,7 @@
 import BSON
 import Backup
 import Dump
+import Fingerprint
 import Migration
 import MongoDB
 import Validation

@@ -1,4 +1,5 @@
 import Dump
+import Fingerprint
 import Foundation
 import Migration
 import MongoDB
