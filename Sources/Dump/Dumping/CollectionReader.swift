@@ -13,7 +13,7 @@ struct CollectionReader {
   let moved: (Int64, Int64) -> Void
 
   /// Bytes that one reply of the server should have.
-  private static let replySize: Int64 = 3 << 19
+  private static let replySize: Int64 = 1 << 20
 
   /// What the reading of one item amounts to, and how far it is.
   private struct Position {
