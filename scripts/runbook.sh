@@ -33,21 +33,24 @@ log() {
   printf '%s %-7s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$2" | tee -a "$log_file" >&2
 }
 
-# run WORDS…: martlet with them; its messages go to the log too, its exit code comes back.
+# Messages of martlet, one line each, into the log with their level.
+log_lines() {
+  local line
+  while IFS= read -r line; do
+    case $line in
+      error:*) log ERROR "$line" ;;
+      warning:*) log WARNING "$line" ;;
+      *) log INFO "$line" ;;
+    esac
+  done
+}
+
+# run WORDS…: martlet with them; its messages go to the log too, its exit code comes back (pipefail).
 run() {
   local extra=() status=0
   [[ -z ${DEBUG:-} ]] || extra+=(--verbose)
   log INFO "martlet $*"
-  "$program" "$@" "${extra[@]}" 2> >(
-    while IFS= read -r line; do
-      case $line in
-        error:*) log ERROR "$line" ;;
-        warning:*) log WARNING "$line" ;;
-        *) log INFO "$line" ;;
-      esac
-    done
-  ) || status=$?
-  wait "$!" 2>/dev/null || true
+  { "$program" "$@" "${extra[@]}" 2>&1 >&3 | log_lines; } 3>&1 || status=$?
   [[ $status == 0 ]] || log ERROR "martlet $1 ended with $status"
   return "$status"
 }

@@ -150,14 +150,15 @@ public struct OplogCapture: Sendable {
         let wasOverlap = isOverlap
         var last = resume
         let got: Void? = try cursor.nextBatch { batch in
-          try batch.forEach { raw in
+          var entries = batch.makeIterator()
+          while let raw = try entries.next() {
             guard let time = try DocumentView(raw).first("ts")?.value().timestampValue else {
               throw BackupError(.damaged, "an oplog entry without a time")
             }
             if isOverlap {
               guard time == resume else { throw BackupError(.gap, "the oplog rolled over") }
               isOverlap = false
-              if !builder.isEmpty { return }
+              if !builder.isEmpty { continue }
             }
             try builder.add(raw, time)
             last = time

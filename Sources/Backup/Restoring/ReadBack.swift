@@ -17,7 +17,8 @@ struct ReadBack {
     while true {
       try cancellation.check()
       let more: Void? = try cursor.nextBatch { batch in
-        try batch.forEach { tally.add(document: $0) }
+        var documents = batch.makeIterator()
+        while let raw = try documents.next() { tally.add(document: raw) }
       }
       if more == nil { return tally }
     }

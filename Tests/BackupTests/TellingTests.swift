@@ -1,0 +1,41 @@
+import Testing
+
+@testable import Backup
+
+@Suite struct TellingTests {
+  @Test("the metrics tell of the newest good backup, also after a failure")
+  func metrics() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path + "/store")
+    _ = try SmallSet.make(in: store, archive: SmallSet.archive)
+    let event = NotifierEvent.failed("backup run", "no room", exitCode: 10)
+    let path = scratch.path + "/martlet.prom"
+    try BackupMetrics(store).write(to: path, event: event)
+    let text = String(decoding: try scratch.read("martlet.prom"), as: UTF8.self)
+    #expect(text.contains("martlet_backup_last_success_timestamp_seconds 1769594405\n"))
+    #expect(text.contains("martlet_last_run_exit_code 10\n"))
+    for line in text.split(separator: "\n") where !line.hasPrefix("#") {
+      #expect(line.split(separator: " ").count == 2)
+    }
+  }
+
+  @Test("a mail and a webhook that fail are told and nothing more")
+  func failures() {
+    let notifier = Notifier(
+      email: "ops@example.com\nBcc: x", webhook: "http://127.0.0.1:1/geheim", timeout: 1
+    ) { _ in }
+    let failures = notifier.send(.test)
+    #expect(failures.count == 2)
+    #expect(!failures.contains { $0.contains("geheim") })
+  }
+
+  @Test("a schedule quotes its folder, and a percent sign for cron")
+  func schedule() {
+    let schedule = Schedule(program: "/usr/bin/martlet", folder: "/srv/my 100% app")
+    #expect(schedule.cron.contains("cd '/srv/my 100\\% app' && /usr/bin/martlet backup run"))
+    let lines = schedule.cron.split(separator: "\n").filter { !$0.hasPrefix("#") }
+    #expect(lines.count == 4)
+    #expect(schedule.systemd.contains { $0.name == "martlet-oplog.service" })
+    #expect(schedule.systemd.filter { $0.name.hasSuffix(".timer") }.count == 3)
+  }
+}
