@@ -1,5 +1,4 @@
 public import Dump
-import Fingerprint
 
 /// Why something about backups failed, and where.
 public struct BackupError: Error, Sendable, CustomStringConvertible {

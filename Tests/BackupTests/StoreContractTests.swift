@@ -1,6 +1,5 @@
 import BSON
 import Dump
-import Fingerprint
 import Glibc
 import Testing
 

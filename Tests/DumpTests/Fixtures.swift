@@ -1,5 +1,4 @@
 import BSON
-import Fingerprint
 
 @testable import Dump
 

@@ -1,5 +1,4 @@
 import BSON
-import Fingerprint
 import Testing
 
 @testable import Dump

@@ -1,4 +1,3 @@
-import Fingerprint
 import Testing
 
 @testable import Dump

@@ -1,5 +1,4 @@
 import BSON
-import Fingerprint
 import Foundation
 import MongoDB
 import TestSupport

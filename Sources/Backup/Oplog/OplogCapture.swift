@@ -1,6 +1,5 @@
 public import BSON
 internal import Dump
-import Fingerprint
 public import MongoDB
 
 /// Copies the oplog of a replica set into slices, for as long as it runs.

@@ -1,6 +1,5 @@
 internal import BSON
 internal import Dump
-import Fingerprint
 
 /// Reads a slice back, checking it on the way.
 struct SliceReader {

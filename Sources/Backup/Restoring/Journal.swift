@@ -1,6 +1,5 @@
 internal import BSON
 internal import Dump
-import Fingerprint
 internal import MongoDB
 
 /// What a restore has begun, kept in the server until it is over.

@@ -1,5 +1,4 @@
 internal import Dump
-import Fingerprint
 public import MongoDB
 
 /// Gives back what a set holds besides data: files, and other services' streams.

@@ -1,6 +1,5 @@
 public import BSON
 public import Dump
-import Fingerprint
 public import MongoDB
 
 /// What is restored and how.

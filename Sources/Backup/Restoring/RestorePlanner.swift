@@ -1,6 +1,5 @@
 internal import BSON
 internal import Dump
-import Fingerprint
 internal import MongoDB
 
 /// Decides what a restore does to each namespace.

@@ -1,6 +1,5 @@
 internal import BSON
 internal import Dump
-import Fingerprint
 internal import Glibc
 internal import MongoDB
 

@@ -1,5 +1,4 @@
 public import Dump
-import Fingerprint
 public import MongoDB
 
 /// Another service whose dump is a stream.

@@ -1,5 +1,4 @@
 internal import Dump
-import Fingerprint
 internal import MongoDB
 
 /// Writes the files of a set into a store: compressed and encrypted on the way, hashed as stored.

@@ -1,5 +1,4 @@
 internal import Dump
-import Fingerprint
 public import MongoDB
 
 /// Copies a set to another store, checking every byte on the way.

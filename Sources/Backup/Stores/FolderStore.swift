@@ -1,5 +1,4 @@
 public import Dump
-import Fingerprint
 internal import Glibc
 internal import Synchronization
 

@@ -1,6 +1,5 @@
 internal import BSON
 public import Dump
-import Fingerprint
 internal import Synchronization
 
 /// A store that the rclone program reaches: S3, GCS, Azure, SFTP, WebDAV and others.

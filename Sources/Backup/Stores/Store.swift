@@ -1,5 +1,4 @@
 public import Dump
-import Fingerprint
 
 /// A file or folder in a store.
 public struct StoreEntry: Sendable, Hashable {

@@ -1,5 +1,4 @@
 internal import Dump
-import Fingerprint
 
 /// Encrypts to and decrypts from age's format by way of the `age` program.
 ///

@@ -1,5 +1,4 @@
 internal import Dump
-import Fingerprint
 internal import Glibc
 internal import Synchronization
 

@@ -1,7 +1,6 @@
 internal import BSON
 internal import Crypto
 public import Dump
-import Fingerprint
 internal import Synchronization
 
 /// Passes bytes on and keeps their SHA-256 and number.

@@ -1,6 +1,5 @@
 import BSON
 import Backup
-import Fingerprint
 
 /// One set.
 struct BackupSetPage: CommandOutput {

@@ -2,7 +2,6 @@ import ArgumentParser
 import BSON
 import Backup
 import Dump
-import Fingerprint
 import MongoDB
 
 /// Where backups are, and the key that opens them.

@@ -1,7 +1,6 @@
 import ArgumentParser
 import BSON
 import Backup
-import Fingerprint
 import MongoDB
 
 /// `martlet oplog`.

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Backup
-import Fingerprint
 import Foundation
 
 /// `martlet schedule`.

@@ -1,7 +1,6 @@
 import ArgumentParser
 import BSON
 import Dump
-import Fingerprint
 
 /// What of a dump is loaded, and under which names.
 struct LoadSelection: ParsableArguments {

@@ -1,5 +1,4 @@
 import Backup
-import Fingerprint
 import MongoDB
 
 extension ErrorReport {

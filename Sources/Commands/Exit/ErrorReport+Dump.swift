@@ -1,5 +1,4 @@
 import Dump
-import Fingerprint
 import MongoDB
 
 extension ErrorReport {

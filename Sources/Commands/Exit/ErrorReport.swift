@@ -1,7 +1,6 @@
 import BSON
 import Backup
 import Dump
-import Fingerprint
 import Migration
 import MongoDB
 import Validation
