@@ -22,7 +22,7 @@ main() {
   say "$MARTLET_URI"
 
   chapter "Sample shop data"
-  run martlet dev seed --yes
+  run martlet dev seed
   chapter "Is everything ready?"
   run martlet doctor
   chapter "Where do we stand?"

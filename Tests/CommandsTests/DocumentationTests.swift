@@ -39,6 +39,23 @@ import Testing
     }
   }
 
+  @Test func `the commands of the demo work, in its order`() throws {
+    let script = try String(
+      contentsOf: Self.root.appending(path: "scripts/demo.sh"), encoding: .utf8)
+    let commands = script.matches(of: /(?m)^  run martlet (?<words>.+)$/).map {
+      $0.output.words.split(separator: " ").map(String.init)
+    }
+    #expect(commands.count > 8)
+    try TestServer.run { server in
+      for words in commands {
+        let result = try MartletBinary.run(
+          words, environment: ["MARTLET_URI": server.uri, "MARTLET_DB": server.databaseName],
+          directory: Self.root.path)
+        #expect(result.exitCode == 0, "\(words)\n\(result.stderr)")
+      }
+    }
+  }
+
   @Test func `the README has commands to run`() throws {
     let text = try String(contentsOf: Self.root.appending(path: "README.md"), encoding: .utf8)
     #expect(Self.consoleBlocks(text).joined().count > 5)
