@@ -297,9 +297,8 @@ public struct RestoreRunner: Sendable {
       guard let place = swap.kept, try swapper.uuid(place) != nil else { continue }
       let saved = manifest?.collections.first { $0.namespace == swap.target.description }
       let tally = try ReadBack(client: client, cancellation: Cancellation()).tally(place)
-      if let saved, saved.count == tally.count, saved.fingerprint == tally.fingerprint.description,
-        manifest?.consistency?.mode != "oplog"
-      {
+      // Equal to what was dumped: then it is all saved, whatever else the safety backup's oplog holds.
+      if let saved, saved.count == tally.count, saved.fingerprint == tally.fingerprint.description {
         try client.database(place.database).drop(place.collection)
       } else {
         kept.append(place)
