@@ -1,21 +1,39 @@
 internal import Foundation
-internal import MongoDB
+public import MongoDB
 
 /// A shell command that is run and waited for.
-struct ShellCommand {
-  enum Outcome: Sendable, Hashable {
+public struct ShellCommand: Sendable {
+  /// How it ended.
+  public enum Outcome: Sendable, Hashable {
     case exit(Int32)
     case signal(Int32)
     case timedOut
     case notStarted(String)
   }
 
-  let text: String
-  let folder: String
-  let timeout: Duration
+  private let text: String
+  private let folder: String
+  private let timeout: Duration
+  private let grace: Duration
+  private let isShown: Bool
+
+  /// - Parameters:
+  ///   - grace: how long it has to end after it was asked to, before it is killed.
+  ///   - isShown: what it prints goes to our standard error, else nowhere.
+  public init(
+    _ text: String, in folder: String, timeout: Duration, grace: Duration = .seconds(2),
+    isShown: Bool = false
+  ) {
+    self.text = text
+    self.folder = folder
+    self.timeout = timeout
+    self.grace = grace
+    self.isShown = isShown
+  }
 
   /// Blocks until it ends; what is over time, or cancelled, is killed with everything that it started.
-  func run(_ cancellation: Cancellation) throws(MongoError) -> Outcome {
+  /// - Throws: ``MongoError`` of kind `cancelled` or `leaseLost`.
+  public func run(_ cancellation: Cancellation) throws(MongoError) -> Outcome {
     var pid: pid_t = 0
     let error = start(&pid)
     guard error == 0 else { return .notStarted(String(cString: strerror(error))) }
@@ -56,8 +74,12 @@ struct ShellCommand {
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+    if isShown {
+      posix_spawn_file_actions_adddup2(&actions, 2, 1)
+    } else {
+      posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+      posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+    }
 
     let words = ["/bin/sh", "-c", "cd \"$0\" && \(text)\n", folder]
     var arguments = words.map { strdup($0) } + [nil]
@@ -68,7 +90,8 @@ struct ShellCommand {
   private func stop(_ pid: pid_t) {
     kill(-pid, SIGTERM)
     var status: Int32 = 0
-    for _ in 0..<100 {
+    let deadline = ContinuousClock.now + grace
+    while ContinuousClock.now < deadline {
       if waitpid(pid, &status, WNOHANG) != 0 { break }
       usleep(20_000)
     }
@@ -109,7 +132,7 @@ enum ApplicationProbes {
   static func probe(_ rule: CommandRule) -> Probe {
     Probe("application-command", rule.name) { context in
       let command = ShellCommand(
-        text: rule.run, folder: context.options.folder, timeout: .milliseconds(rule.timeout))
+        rule.run, in: context.options.folder, timeout: .milliseconds(rule.timeout))
       let message: String
       switch try command.run(context.options.cancellation) {
       case .exit(0): return [.passed("application-command", rule.name, "it succeeded")]
