@@ -81,7 +81,7 @@ public struct ShellCommand: Sendable {
       posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
     }
 
-    let words = ["/bin/sh", "-c", "cd \"$0\" && \(text)\n", folder]
+    let words = ["/bin/sh", "-c", "cd \"$0\" || exit 1\n\(text)\n", folder]
     var arguments = words.map { strdup($0) } + [nil]
     defer { for argument in arguments { free(argument) } }
     return posix_spawn(&pid, "/bin/sh", &actions, &attributes, &arguments, environ)
