@@ -9,7 +9,8 @@ struct MartletCommand: ParsableCommand {
     subcommands: [
       InitCommand.self, DoctorCommand.self, MigrateGroup.self, DumpCommand.self, LoadCommand.self,
       InspectCommand.self, BackupGroup.self, RestoreCommand.self, OplogGroup.self,
-      ValidateGroup.self, WindowCommand.self, ScheduleCommand.self, NotifyGroup.self, MetricsCommand.self,
+      ValidateGroup.self, WindowCommand.self, ScheduleCommand.self, NotifyGroup.self,
+      MetricsCommand.self,
       DevGroup.self,
     ])
 }
