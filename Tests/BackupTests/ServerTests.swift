@@ -223,7 +223,7 @@ struct Shop {
         #expect(info?.options.has("validator") == true)
         #expect(
           try database.client.database(Journal.database).findOne(
-            Journal.collection, filter: ["backup": .string(made.id)]) == nil)
+            Journal.collection, filter: ["databases": .string(shop.name)]) == nil)
       }
       // The safety backup holds what was there before.
       let safety = try #require(report.safetyBackup)

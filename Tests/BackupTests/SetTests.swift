@@ -142,6 +142,23 @@ import Testing
     #expect(try Catalog(store).debris().isEmpty)
   }
 
+  @Test("safety backups do not push others out, and are not the latest")
+  func safety() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    _ = try SmallSet.make(in: store, id: "20260101T100000Z-full", archive: SmallSet.archive)
+    for day in 10...14 {
+      var manifest = try SmallSet.make(
+        in: store, id: "202601\(day)T100000Z-full", archive: SmallSet.archive)
+      manifest.safetyFor = "restore"
+      try store.put(manifest.id + "/manifest.json", bytes: SealedText.seal(manifest.document))
+    }
+    #expect(try Catalog(store).latest().id == "20260101T100000Z-full")
+    _ = try Pruner(store, policy: RetentionPolicy(last: 2), zone: .utc).run(now: 1_769_601_600)
+    #expect(try Catalog(store).latest().id == "20260101T100000Z-full")
+    #expect(try Catalog(store).sets().count == 3)
+  }
+
   @Test("a subset and its others make the whole")
   func subsets() throws {
     let names = (0..<50).map { "set-\($0)/data" }

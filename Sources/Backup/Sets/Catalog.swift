@@ -31,7 +31,9 @@ public struct BackupSet: Sendable, Hashable {
   public var time: Int64 { manifest?.started ?? SetID.time(id) ?? 0 }
   /// Backups of one group count for each other in retention.
   public var group: String {
-    (manifest?.kind.rawValue ?? "unknown") + " " + (manifest?.database ?? "")
+    // Safety backups come in bursts, and must not push out the ones that were meant to be kept.
+    (manifest?.safetyFor == nil ? "" : "safety ") + (manifest?.kind.rawValue ?? "unknown") + " "
+      + (manifest?.database ?? "")
   }
 }
 
