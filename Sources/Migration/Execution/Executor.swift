@@ -76,6 +76,7 @@ struct Executor {
       startedAt: planned.now, steps: journal, appliedBy: environment.appliedBy,
       fence: environment.fence, seed: planned.seed)
     if !planned.isResumed { try setAsideUndo(of: planned.name) }
+    leaveMark(planned.name)
     try ledger.begin(entry)
     CrashPoint.reached("ledger.begun")
     if let code = environment.code[planned.name] {
@@ -106,6 +107,17 @@ struct Executor {
     let aside = environment.names.undo(of: "\(name).until_\(environment.fence)")
     try database.rename(undo, to: aside)
     environment.observer(.notice("pre-images of an earlier attempt are kept as \(aside)"))
+  }
+
+  /// A note in the oplog, by which a recovery finds the moment before this migration. A standalone has
+  /// no oplog, and not everybody may write there: then recovery goes by time.
+  private func leaveMark(_ name: String) {
+    guard environment.hasTransactions else { return }
+    _ = try? client.run(
+      [
+        "appendOplogNote": 1,
+        "data": ["martlet": ["migration": .string(name), "event": "before"]],
+      ], on: "admin")
   }
 
   /// Done steps are taken over from the attempt before, the rest begins anew.
