@@ -10,6 +10,7 @@ packages=(
   libmongoc-dev libbson-dev zlib1g-dev libdeflate-dev libxxhash-dev liblzma-dev pkg-config
   python3 python3-venv python3-pip
   ca-certificates curl openssl age rclone
+  chromium fonts-dejavu-core
   libcurl4 # mongod links it
 )
 
