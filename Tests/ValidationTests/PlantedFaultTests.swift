@@ -280,10 +280,13 @@ struct Fault: Sendable, CustomTestStringConvertible {
   func clean() throws {
     try Shop.run { shop in
       let before = try shop.validate(.before)
-      #expect(before.findings.filter(Self.isOurs) == [], "\(before.checks.filter { $0.status != .passed })")
+      #expect(
+        before.findings.filter(Self.isOurs) == [],
+        "\(before.checks.filter { $0.status != .passed })")
       let snapshot = try #require(before.snapshot)
       let after = try shop.validate(.after, against: snapshot)
-      #expect(after.findings.filter(Self.isOurs) == [], "\(after.checks.filter { $0.status != .passed })")
+      #expect(
+        after.findings.filter(Self.isOurs) == [], "\(after.checks.filter { $0.status != .passed })")
       #expect(after.checks.contains { $0.id == "data-changed" && $0.status == .passed })
     }
   }
