@@ -94,6 +94,23 @@ import Testing
     }
   }
 
+  @Test func `what was marked as not applied runs anew, whatever an earlier attempt left`() throws {
+    // More than one chunk, so that checkpoints are left behind.
+    try EngineFixture.run(["001_inc.yaml": Self.increment]) { fixture in
+      try fixture.insert("users", (0..<1500).map { ["_id": .int32($0), "n": 0] })
+      _ = try fixture.migrator().up()
+      try fixture.migrator().mark("001_inc", applied: false)
+      _ = try fixture.migrator().up()
+      #expect(try Set(fixture.documents("users").map { $0["n"] }) == [2])
+    }
+  }
+
+  private static let increment = """
+    up:
+      - update: users
+        updates: [ { q: {}, u: { $inc: { n: 1 } }, multi: true } ]
+    """
+
   @Test func `a created collection that gained documents is kept by down`() throws {
     try EngineFixture.run(Self.files) { fixture in
       _ = try fixture.migrator().up()
