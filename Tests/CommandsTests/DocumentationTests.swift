@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// What the pages show has to work: each `$ martlet …` line of a console block is run, in order, in a
-/// folder with the reference migrations and on a database of its own.
+/// folder with the reference migrations and on a server of its own, whose database is `shop`.
 @Suite struct DocumentationTests {
   static let root = URL(filePath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent()
@@ -18,8 +18,12 @@ import Testing
   @Test(arguments: pages)
   func `the commands that a page shows work`(page: String) throws {
     let text = try String(contentsOf: Self.root.appending(path: page), encoding: .utf8)
-    for block in Self.consoleBlocks(text) {
-      try TestServer.run { server in
+    let blocks = Self.consoleBlocks(text)
+    guard !blocks.isEmpty else { return }
+    // Their own server: a dump and a load that name no database concern every database.
+    let own = try PrivateServer()
+    for block in blocks {
+      try TestServer.run(uri: own.uri) { server in
         let folder = FileManager.default.temporaryDirectory
           .appending(path: "martlet-doc-\(server.databaseName)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -31,7 +35,7 @@ import Testing
         for command in block {
           let words = command.split(separator: " ").dropFirst().map(String.init)
           let result = try MartletBinary.run(
-            words, environment: ["MARTLET_URI": server.uri, "MARTLET_DB": server.databaseName],
+            words, environment: ["MARTLET_URI": server.uri, "MARTLET_DB": "shop"],
             directory: folder.path)
           #expect(result.exitCode == 0, "\(page): \(command)\n\(result.stderr)")
         }
