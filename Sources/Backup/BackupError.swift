@@ -20,6 +20,8 @@ public struct BackupError: Error, Sendable, CustomStringConvertible {
     case store
     /// Too little room, or something else is not ready (exit 10).
     case notReady
+    /// The user lacks a privilege (exit 12).
+    case privilege
     /// A program that was run failed or is missing.
     case program
     /// The key does not open it, or there is none.

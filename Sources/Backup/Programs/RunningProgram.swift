@@ -41,9 +41,11 @@ final class RunningProgram: Sendable {
   ///   - environment: added to ours.
   ///   - input: we write to its standard input, which is empty otherwise.
   ///   - output: we read its standard output, which is thrown away otherwise.
+  ///   - ownGroup: signals of our terminal do not reach it.
   /// - Throws: ``BackupError`` `.program` when it cannot be started.
   init(
-    _ words: [String], environment: [String: String] = [:], input: Bool, output: Bool
+    _ words: [String], environment: [String: String] = [:], input: Bool, output: Bool,
+    ownGroup: Bool = false
   ) throws(BackupError) {
     guard let first = words.first, !first.isEmpty else {
       throw BackupError(.usage, "a command without a program's name")
@@ -64,7 +66,7 @@ final class RunningProgram: Sendable {
     do throws(BackupError) {
       pid = try Self.spawn(
         words, environment, input: inputPipe?.read, output: outputPipe?.write,
-        error: errorPipe.write)
+        error: errorPipe.write, ownGroup: ownGroup)
     } catch {
       inputPipe?.closeWrite()
       outputPipe?.closeRead()
@@ -231,7 +233,8 @@ final class RunningProgram: Sendable {
   }
 
   private static func spawn(
-    _ words: [String], _ environment: [String: String], input: Int32?, output: Int32?, error: Int32
+    _ words: [String], _ environment: [String: String], input: Int32?, output: Int32?, error: Int32,
+    ownGroup: Bool
   ) throws(BackupError) -> pid_t {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -258,8 +261,12 @@ final class RunningProgram: Sendable {
     sigemptyset(&standard)
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE] { sigaddset(&standard, signal) }
     posix_spawnattr_setsigdefault(&attributes, &standard)
-    posix_spawnattr_setflags(
-      &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+    var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+    if ownGroup {
+      posix_spawnattr_setpgroup(&attributes, 0)
+      flags |= POSIX_SPAWN_SETPGROUP
+    }
+    posix_spawnattr_setflags(&attributes, Int16(flags))
 
     var variables = ProcessEnvironment.current
     for (name, value) in environment { variables[name] = value }

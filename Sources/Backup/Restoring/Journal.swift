@@ -19,6 +19,8 @@ struct Journal {
     var kept: Namespace?
     /// Of the temporary collection: once the target has it, the swap is done.
     var uuid: Binary?
+    /// Of the collection that is replaced, when its late writes are to be added to the safety backup.
+    var replaced: Binary?
     /// collMods that give TTL indexes their expiry.
     var expiries: [Document]
   }
@@ -37,8 +39,10 @@ struct Journal {
       ])
   }
 
-  func swapping(_ token: String, _ swaps: [Swap]) throws {
-    _ = try client.database(Self.database).update(
+  /// From here on the swaps are completed by whoever comes next.
+  /// - Throws: ``BackupError`` `.conflict` when the entry is not there: nothing may be swapped then.
+  func swapping(_ token: String, _ swaps: [Swap], safety: String? = nil) throws {
+    let reply = try client.database(Self.database).update(
       Self.collection,
       [
         [
@@ -47,16 +51,22 @@ struct Journal {
             "$set": [
               "state": .string(State.swapping.rawValue),
               "swaps": .array(swaps.map { .document($0.document) }),
+              "safety": safety.map { .string($0) } ?? .null,
             ]
           ],
         ]
       ])
+    guard reply["n"]?.integerValue == 1 else {
+      throw BackupError(
+        .conflict, "this restore's entry in \(Self.database).\(Self.collection) was removed",
+        hint: "somebody took this restore for dead; nothing live was changed, run it again")
+    }
   }
 
+  /// The collection stays, empty: dropping it could take another restore's entry with it.
   func end(_ token: String) throws {
-    let database = client.database(Self.database)
-    _ = try database.delete(Self.collection, [["q": ["_id": .string(token)], "limit": 1]])
-    if try database.findOne(Self.collection) == nil { try? database.dropDatabase() }
+    _ = try client.database(Self.database).delete(
+      Self.collection, [["q": ["_id": .string(token)], "limit": 1]])
   }
 
   func open() throws -> [Document] {
@@ -72,6 +82,7 @@ extension Journal.Swap {
     ]
     if let kept { out.append("kept", .string(kept.description)) }
     if let uuid { out.append("uuid", .binary(uuid)) }
+    if let replaced { out.append("replaced", .binary(replaced)) }
     return out
   }
 
@@ -82,7 +93,7 @@ extension Journal.Swap {
     self.init(
       target: target, temporary: temporary,
       kept: document["kept"]?.stringValue.flatMap { Namespace($0) },
-      uuid: document["uuid"]?.binaryValue,
+      uuid: document["uuid"]?.binaryValue, replaced: document["replaced"]?.binaryValue,
       expiries: (document["expiries"]?.arrayValue ?? []).compactMap(\.documentValue))
   }
 }

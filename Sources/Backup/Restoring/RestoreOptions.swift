@@ -10,6 +10,8 @@ public struct RestoreOptions: Sendable {
   public var renames: [NamespaceRename] = []
   /// Drop and load instead of load beside and swap: for those without the disk.
   public var inPlace = false
+  /// Users and roles are merged in afterwards: those of the backup as they were, others stay.
+  public var users = false
   /// What is replaced is backed up first.
   public var safetyBackup = true
   /// Nobody writes to what is replaced: said by the operator. Without it writers are kept from losing
@@ -76,6 +78,8 @@ public struct RestorePlan: Sendable {
   public var left: [String]
   /// Bytes of BSON that are written, uncompressed.
   public var bytes: Int64 { items.reduce(0) { $0 + $1.bytes } }
+  /// Users and roles in the backup.
+  public var users: Int64 = 0
   /// Of the server's file system; nil when it does not tell.
   public var freeDisk: Int64?
   public var warnings: [String] = []
@@ -87,10 +91,14 @@ public struct RestoreReport: Sendable {
   public var safetyBackup: String?
   public var restored: [Namespace] = []
   public var documents: Int64 = 0
+  /// Users and roles were merged in.
+  public var users = false
   /// Oplog entries applied.
   public var replayed: Int64 = 0
   /// Collections that were replaced and are kept, because somebody wrote to them after the safety backup.
   public var kept: [Namespace] = []
+  /// Writes after the safety backup and before the swap, which were added to it.
+  public var lateWrites: Int64 = 0
   public var notices: [String] = []
   public var durationMilliseconds: Int64 = 0
 

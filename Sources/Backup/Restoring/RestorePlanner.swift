@@ -38,8 +38,16 @@ struct RestorePlanner {
     let selection = try selection(manifest)
     var items: [RestorePlan.Item] = []
     var left: [String] = []
+    var users: Int64 = 0
     for collection in manifest.collections {
       guard let source = Namespace(collection.namespace) else { continue }
+      if collection.namespace.hasSuffix("system.users")
+        || collection.namespace.hasSuffix("system.roles"),
+        collection.type.isEmpty
+      {
+        users += collection.count
+        if options.users { continue }
+      }
       guard selection.takes(source), !collection.type.isEmpty else {
         left.append(collection.namespace)
         continue
@@ -59,6 +67,7 @@ struct RestorePlanner {
     try refuseDoubles(items)
     var plan = RestorePlan(
       backup: set, items: items, untouched: try untouched(items), left: left, freeDisk: nil)
+    plan.users = users
     plan.freeDisk = freeDisk(items)
     plan.warnings = warnings(plan, manifest)
     return plan
@@ -124,6 +133,10 @@ struct RestorePlanner {
     if let free = plan.freeDisk, free < plan.bytes / 2 {
       out.append("the server has \(free >> 20) MiB free for \(plan.bytes >> 20) MiB of documents")
     }
+    if plan.users > 0, !options.users {
+      out.append(
+        "\(plan.users) users and roles of the backup are not restored; --users merges them in")
+    }
     let swapped = plan.items.filter { $0.way == .swap && $0.liveCount != nil }.count
     if swapped > 0 {
       out.append(
@@ -163,29 +176,5 @@ struct RestorePlanner {
       major = parts[0]
       minor = parts[1]
     }
-  }
-}
-
-/// Names of collections that are there during a restore only. Short: the limit is 120 bytes on 4.2.
-struct Temporary: Sendable {
-  static let prefix = "martlet.restore."
-  /// Of this run.
-  let token: String
-
-  init() { token = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16) }
-  init(token: String) { self.token = token }
-
-  var stem: String { Self.prefix + token + "." }
-
-  func loading(_ target: Namespace) -> Namespace {
-    Namespace(target.database, stem + "n" + hash(target))
-  }
-
-  func kept(_ target: Namespace) -> Namespace {
-    Namespace(target.database, stem + "k" + hash(target))
-  }
-
-  private func hash(_ namespace: Namespace) -> String {
-    String(FileDigest(of: Array(namespace.description.utf8)).sha256.prefix(12))
   }
 }

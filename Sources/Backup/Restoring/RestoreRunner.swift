@@ -40,7 +40,7 @@ public struct RestoreRunner: Sendable {
     defer { lock.release() }
     let databases = Set(try plan(id).items.map(\.target.database))
     try pool.withClient { client in
-      try RestoreRecovery(client: client, options: options).run(databases: databases)
+      try RestoreRecovery(client: client, options: options, store: store).run(databases: databases)
     }
     let plan = try plan(id)
     for warning in plan.warnings { options.notice?(warning) }
@@ -49,7 +49,9 @@ public struct RestoreRunner: Sendable {
     try Verifier(store, age: options.age, cancellation: options.cancellation)
       .verify(plan.backup.id, depth: .checksums)
 
-    let oplog = try ReplaySource.make(store, plan.backup, options)
+    let oplog =
+      try ReplaySource.make(store, plan.backup, options)
+      ?? LateWrites.source(plan.backup, store, options)
     defer { oplog?.remove() }
     var report = RestoreReport(backup: plan.backup.id)
     if plan.items.contains(where: { $0.way == .swap }) {
@@ -58,6 +60,10 @@ public struct RestoreRunner: Sendable {
       report.safetyBackup = try safety(plan)
     }
     try inPlace(plan, manifest, oplog, &report)
+    if options.users, plan.users > 0 {
+      try mergeUsers(manifest)
+      report.users = true
+    }
     report.durationMilliseconds = Moment.ticks() - ticks
     return report
   }
@@ -84,6 +90,7 @@ public struct RestoreRunner: Sendable {
     let temporary = Temporary()
     let items = plan.items.filter { $0.way == .swap }
     let databases = Set(items.map(\.target.database)).sorted()
+    let way = try swapWay(items, temporary)
     try pool.withClient { client in
       try Journal(client: client).begin(
         temporary.token, backup: plan.backup.id, databases: databases)
@@ -99,7 +106,7 @@ public struct RestoreRunner: Sendable {
       try options.cancellation.check()
       report.safetyBackup = try safety(plan)
       let swaps = try swaps(items, summary, temporary)
-      try perform(swaps, temporary, &report)
+      try perform(swaps, way, temporary, &report)
     } catch {
       // Before the journal says `swapping` this is all it takes; after it the next run completes.
       try? pool.withClient { client in
@@ -151,26 +158,37 @@ public struct RestoreRunner: Sendable {
     return selection
   }
 
+  /// As mongorestore without `--drop`: those of the backup become what they were, others stay.
+  private func mergeUsers(_ manifest: Manifest) throws {
+    options.notice?("merging users and roles")
+    let none = NamespaceSelection(
+      includes: [try NamespacePattern(Journal.database + ".none")])
+    _ = try load(
+      manifest, nil, selection: none, withholdsExpiry: false,
+      users: manifest.database.map { .database($0) } ?? .whenWhole)
+  }
+
   func load(
     _ manifest: Manifest, _ oplog: ReplaySource?, selection: NamespaceSelection,
-    withholdsExpiry: Bool
+    withholdsExpiry: Bool, users: LoadOptions.UserLoading = .never
   ) throws -> LoadSummary {
     guard let data = manifest.data else {
       throw BackupError(.usage, "the backup holds no data", path: manifest.id)
     }
     var load = LoadOptions()
     load.selection = selection
-    load.drop = true
+    // With drop, users that the backup lacks would go.
+    load.drop = users == .never
     load.bypassesValidation = true
     load.keepsIndexVersions = true
     load.withholdsExpiry = withholdsExpiry
-    load.usersAndRoles = .never
+    load.usersAndRoles = users
     load.insertThreads = options.insertThreads
     load.cancellation = options.cancellation
     load.progress = options.progress
     load.notice = options.notice
     let isFuzzy = manifest.consistency?.mode == "oplog"
-    load.replaysOplog = oplog != nil || isFuzzy
+    load.replaysOplog = users == .never && (oplog != nil || isFuzzy)
     if let oplog {
       load.oplogFile = oplog.path
       load.overlapEnd = manifest.consistency?.moment
@@ -249,38 +267,59 @@ public struct RestoreRunner: Sendable {
     }
   }
 
+  /// How what is live will be replaced; found out before anything is loaded.
+  /// - Throws: ``BackupError`` `.privilege` when a write could be lost.
+  private func swapWay(_ items: [RestorePlan.Item], _ temporary: Temporary) throws -> Swapper.Way {
+    let live = items.filter { $0.liveCount != nil }
+    guard let first = live.first, options.safetyBackup, !options.writersAreStopped else {
+      return .replace
+    }
+    return try pool.withClient { client in
+      let swapper = Swapper(client: client, options: options)
+      if try swapper.canExchange(first.target.database, temporary) { return .exchange }
+      if LateWrites(client: client, store: store, options: options).isPossible() {
+        options.notice?(
+          "this user may not exchange collections: what is written to them between the safety backup "
+            + "and the swap is added to the safety backup from the oplog")
+        return .replaceCollecting
+      }
+      throw BackupError(
+        .privilege,
+        "this user may neither exchange collections nor read the oplog, so that a write between the "
+          + "safety backup and the swap could be lost; nothing was loaded",
+        hint: "give it the role backup (it reads the oplog), or stop the application and add "
+          + "--writers-stopped")
+    }
+  }
+
   private func perform(
-    _ swaps: [Journal.Swap], _ temporary: Temporary, _ report: inout RestoreReport
+    _ swaps: [Journal.Swap], _ way: Swapper.Way, _ temporary: Temporary,
+    _ report: inout RestoreReport
   ) throws {
     try pool.withClient { client in
       let swapper = Swapper(client: client, options: options)
-      let live = try swaps.filter { try swapper.uuid($0.target) != nil }
-      var way = Swapper.Way.replace
-      if !live.isEmpty, options.safetyBackup, !options.writersAreStopped {
-        guard swapper.canExchange(live[0].target.database) else {
-          throw BackupError(
-            .notReady,
-            "this user may not exchange collections, so that a write between the safety "
-              + "backup and the swap could be lost",
-            hint:
-              "stop the application and add --writers-stopped, or use a user with anyAction on anyResource"
-          )
-        }
-        way = .exchange
-      }
-      let prepared = swaps.map { swap -> Journal.Swap in
+      let prepared = try swaps.map { swap -> Journal.Swap in
         var swap = swap
-        if way == .exchange { swap.kept = temporary.kept(swap.target) }
+        switch way {
+        case .exchange: swap.kept = temporary.kept(swap.target)
+        case .replaceCollecting: swap.replaced = try swapper.uuid(swap.target)
+        case .replace: break
+        }
         return swap
       }
       let journal = Journal(client: client)
-      try journal.swapping(temporary.token, prepared)
+      try journal.swapping(temporary.token, prepared, safety: report.safetyBackup)
       options.notice?("swapping \(prepared.count) collections into place")
       for swap in prepared {
         try swapper.swap(swap, way)
         report.restored.append(swap.target)
       }
       report.kept += try settle(prepared, report.safetyBackup, client)
+      let replaced = Set(prepared.compactMap(\.replaced))
+      if let safety = report.safetyBackup, !replaced.isEmpty {
+        report.lateWrites = try LateWrites(client: client, store: store, options: options)
+          .add(to: safety, replaced: replaced)
+      }
       try journal.end(temporary.token)
     }
   }

@@ -12,27 +12,34 @@ struct Swapper {
   enum Way: Hashable {
     /// Both renames in one command: nothing is ever missing, and the replaced one is kept.
     case exchange
-    /// Rename onto it; nobody writes meanwhile.
+    /// Rename onto it; what is written to it after the safety backup is added to that from the oplog.
+    case replaceCollecting
+    /// Rename onto it; nobody writes meanwhile, or nobody wants it back.
     case replace
   }
 
   /// Whether this user may exchange. Needs anyAction on anyResource, which few have.
-  func canExchange(_ database: String) -> Bool {
-    let a = Namespace(database, Temporary.prefix + "probe.a")
-    let b = Namespace(database, Temporary.prefix + "probe.b")
+  ///
+  /// Tried on collections of our own, because roles cannot tell it on every version.
+  /// - Throws: ``MongoError`` for what is no question of privileges.
+  func canExchange(_ database: String, _ temporary: Temporary) throws -> Bool {
+    let names = ["a", "b", "c"].map { Namespace(database, temporary.stem + "probe." + $0) }
     defer {
-      for name in [a, b] { try? client.database(database).drop(name.collection) }
+      for name in names { try? client.database(database).drop(name.collection) }
     }
     do {
-      for name in [a, b] { try client.database(database).drop(name.collection) }
-      _ = try client.database(database).run(
-        ["create": .string(a.collection)], options: .majority)
-      let c = Namespace(database, Temporary.prefix + "probe.c")
-      try client.database(database).drop(c.collection)
-      try exchange([(a, b), (b, c)])
-      try client.database(database).drop(c.collection)
+      for name in names.prefix(1) {
+        _ = try client.database(database).run(
+          ["create": .string(name.collection)], options: .majority)
+      }
+      try exchange([(names[0], names[1]), (names[1], names[2])])
       return true
-    } catch { return false }
+    } catch let error as MongoError {
+      guard error.isNetwork || error.kind == .unreachable || error.kind == .cancelled else {
+        return false
+      }
+      throw error
+    }
   }
 
   /// Swaps one; done already when the target has the temporary's UUID.
@@ -104,79 +111,5 @@ struct Swapper {
     try client.database(namespace.database).listCollections(
       filter: ["name": .string(namespace.collection)]
     ).first?.uuid
-  }
-}
-
-/// Completes or takes back what earlier restores have left.
-struct RestoreRecovery {
-  let client: Client
-  let options: RestoreOptions
-
-  /// Drops what was loaded by a run that died before its first swap; completes all swaps of one that
-  /// died after it.
-  ///
-  /// - Parameters:
-  ///   - databases: those of the restore that is about to begin.
-  ///   - only: one entry of the journal.
-  /// - Throws: ``BackupError`` `.locked` when another restore is at work on one of them.
-  func run(databases: Set<String>, only: String? = nil) throws {
-    let journal = Journal(client: client)
-    for document in try journal.open() {
-      guard let token = document["_id"]?.stringValue, only == nil || only == token else { continue }
-      let theirs = (document["databases"]?.arrayValue ?? []).compactMap(\.stringValue)
-      let holder = document["holder"]?.documentValue.flatMap { LockHolder($0) }
-      if let holder, !options.takesOver, isAlive(holder) {
-        guard databases.isDisjoint(with: theirs) else { throw busy(holder) }
-        continue
-      }
-      if document["state"]?.stringValue == Journal.State.swapping.rawValue {
-        options.notice?("an earlier restore died while it swapped: completing it")
-        let swaps = (document["swaps"]?.arrayValue ?? []).compactMap { value in
-          value.documentValue.flatMap { Journal.Swap($0) }
-        }
-        let swapper = Swapper(client: client, options: options)
-        for swap in swaps {
-          try swapper.swap(swap, swap.kept == nil ? .replace : .exchange)
-          if let kept = swap.kept, try swapper.uuid(kept) != nil {
-            options.notice?("what \(swap.target) was before is kept as \(kept)")
-          }
-        }
-      } else {
-        try drop(Temporary(token: token).stem)
-        options.notice?("removed what an earlier restore had loaded before it died")
-      }
-      try journal.end(token)
-    }
-  }
-
-  /// Of another machine nothing can be known.
-  private func isAlive(_ holder: LockHolder) -> Bool {
-    holder.host != Machine.host || !holder.isStale(now: Moment.now(), patience: .max)
-  }
-
-  private func busy(_ holder: LockHolder) -> BackupError {
-    BackupError(
-      .locked,
-      "a restore of \(holder.host), pid \(holder.pid), works on this database since "
-        + Moment.iso(holder.since),
-      hint:
-        "wait for it; if it is dead, add --take-over and what it began is completed or taken back")
-  }
-
-  func drop(_ stem: String) throws {
-    for database in try Self.databases(client) {
-      for info in try client.database(database).listCollections()
-      where info.name.hasPrefix(stem) {
-        try client.database(database).drop(info.name)
-      }
-    }
-  }
-
-  /// All but the server's own.
-  static func databases(_ client: Client) throws -> [String] {
-    let reply = try client.run(["listDatabases": 1, "nameOnly": true], on: "admin")
-    return (reply["databases"]?.arrayValue ?? []).compactMap {
-      $0.documentValue?["name"]?.stringValue
-    }.filter { !["admin", "config", "local"].contains($0) }
   }
 }

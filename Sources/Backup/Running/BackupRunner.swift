@@ -149,6 +149,13 @@ public struct BackupRunner: Sendable {
     dump.cancellation = options.cancellation
     dump.progress = options.progress
     dump.notice = options.notice
+    if options.database != nil {
+      // A whole server's archive has them anyway.
+      dump.includesUsersAndRoles = try pool.withClient { try Self.mayReadUsers($0) }
+      if !dump.includesUsersAndRoles {
+        manifest.notices.append("users and roles are not in it: this user may not read them")
+      }
+    }
     if let ledger = options.ledger { manifest.migrations = applied(pool, ledger) }
     var summary: DumpSummary?
     let file = try writer.file(
@@ -171,6 +178,18 @@ public struct BackupRunner: Sendable {
         bytes: $0.tally.bytes, fingerprint: $0.tally.fingerprint.description,
         indexes: $0.metadata?.indexes ?? [])
     }.sorted { $0.namespace < $1.namespace }
+  }
+
+  private static func mayReadUsers(_ client: Client) throws -> Bool {
+    do {
+      for name in ["system.users", "system.roles"] {
+        _ = try client.database("admin").findOne(name, options: ["projection": ["_id": 1]])
+      }
+      return true
+    } catch let error as MongoError {
+      guard error.kind == .privilege else { throw error }
+      return false
+    }
   }
 
   /// By tar, which keeps owner, mode, times and symbolic links.

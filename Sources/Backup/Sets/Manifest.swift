@@ -20,6 +20,8 @@ public struct Manifest: Sendable, Hashable {
   public struct File: Sendable, Hashable {
     public enum Role: String, Sendable, Hashable {
       case data, files, command
+      /// Oplog entries that complete a safety backup up to the swap.
+      case lateWrites
     }
 
     /// In the set's folder.

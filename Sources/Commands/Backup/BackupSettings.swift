@@ -14,6 +14,14 @@ struct StoreOptions: ParsableArguments {
       "File with the secret age key; MARTLET_AGE_IDENTITY does the same.", valueName: "file"),
     completion: .file())
   var identity: String?
+
+  init() {}
+
+  /// For a command with a flag of its own.
+  init(store: String?) {
+    self.store = store
+    identity = nil
+  }
 }
 
 /// What the commands around backups take from flags, environment and configuration.
@@ -24,6 +32,13 @@ struct BackupSettings {
 
   init(_ context: CommandContext, _ options: StoreOptions) throws(CommandError) {
     settings = try context.settings()
+    self.options = options
+    self.context = context
+  }
+
+  /// For a command that has read its settings already.
+  init(_ context: CommandContext, _ options: StoreOptions, _ settings: Settings) {
+    self.settings = settings
     self.options = options
     self.context = context
   }

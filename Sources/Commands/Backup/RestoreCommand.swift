@@ -14,7 +14,8 @@ struct RestoreCommand: LeafCommand {
       Collections are loaded beside the live ones, indexed, compared with the manifest, and swapped into \
       place by rename; what they replace is backed up first. Time-series are dropped and loaded again, \
       views dropped and made again, behind the same safety backup. Collections that are only in the server \
-      stay as they are. Users, roles, migrations.lock and migrations.history are never replaced.
+      stay as they are. migrations.lock and migrations.history are never replaced. Users and roles stay as \
+      they are too; --users merges those of the backup in.
 
       A time is inclusive: 'YYYY-MM-DD HH:MM:SS' is local, 2026-01-28T10:00:00Z has its zone, \
       seconds:increment is an entry of the oplog.
@@ -56,6 +57,9 @@ struct RestoreCommand: LeafCommand {
 
   @Flag(name: .customLong("no-safety-backup"), help: "Do not back up what is replaced.")
   var noSafetyBackup = false
+
+  @Flag(help: "Merge the backup's users and roles in; others stay.")
+  var users = false
 
   @Flag(name: .customLong("writers-stopped"), help: "Nobody writes to what is replaced.")
   var writersStopped = false
@@ -165,6 +169,7 @@ struct RestoreCommand: LeafCommand {
       return try NamespaceRename(from: sides[0], to: sides[1])
     }
     out.inPlace = inPlace
+    out.users = users
     out.safetyBackup = !noSafetyBackup
     out.writersAreStopped = writersStopped
     out.takesOver = takeOver
@@ -181,9 +186,21 @@ struct RestoreCommand: LeafCommand {
       }
     }
     if let beforeMigration {
-      out.before = try MigrationMark.find(beforeMigration, in: store, age: base.age)
+      out.before =
+        try ledgerMark(beforeMigration, base)
+        ?? MigrationMark.find(beforeMigration, in: store, age: base.age)
     }
     return out
+  }
+
+  /// As the ledger has it; a ledger that was restored since may not.
+  private func ledgerMark(_ name: String, _ base: BackupSettings) throws -> Timestamp? {
+    guard let database = base.settings.database?.value else { return nil }
+    let ledger = base.settings.migrationsCollection.value
+    return try base.context.pool(base.settings).withClient { client in
+      try client.database(database).findOne(ledger, filter: ["name": .string(name)])?["oplog_mark"]?
+        .timestampValue
+    }
   }
 
   private func parts(_ store: any Store, _ chosen: String?, _ base: BackupSettings) throws
@@ -222,7 +239,8 @@ struct RestorePlanPage: CommandOutput {
             "bytes": .integer(item.bytes), "liveDocuments": .integer(optional: item.liveCount),
           ]
         }),
-      "untouched": .strings(plan.untouched.map(\.description)), "left": .strings(plan.left),
+      "users": .integer(plan.users), "untouched": .strings(plan.untouched.map(\.description)),
+      "left": .strings(plan.left),
       "bytes": .integer(plan.bytes), "freeDisk": .integer(optional: plan.freeDisk),
       "warnings": .strings(plan.warnings),
     ]
@@ -260,7 +278,8 @@ struct RestoreReportPage: CommandOutput {
       "backup": .string(report.backup), "safetyBackup": .string(optional: report.safetyBackup),
       "restored": .strings(report.restored.map(\.description)),
       "documents": .integer(report.documents), "replayed": .integer(report.replayed),
-      "kept": .strings(report.kept.map(\.description)),
+      "kept": .strings(report.kept.map(\.description)), "users": .bool(report.users),
+      "lateWrites": .integer(report.lateWrites),
       "durationMs": .integer(report.durationMilliseconds),
     ]
   }
@@ -273,6 +292,10 @@ struct RestoreReportPage: CommandOutput {
       page.line("\(Quantity.grouped(report.replayed)) entries of the oplog replayed")
     }
     if let safety = report.safetyBackup { page.line("what was replaced is in \(safety, .bold)") }
+    if report.lateWrites > 0 {
+      page.line("\(Quantity.grouped(report.lateWrites)) writes during the restore were added to it")
+    }
+    if report.users { page.line("users and roles were merged in") }
     for name in report.kept { page.line("kept, written to meanwhile: \(name.description)") }
   }
 }

@@ -26,7 +26,7 @@ extension ErrorReport {
     case .usage, .unsupported: .usage
     case .locked: .locked
     case .notReady: .notReady
-    case .encryption: .accessDenied
+    case .encryption, .privilege: .accessDenied
     case .cancelled: reason.map(CommandStatus.init(stopped:)) ?? .interrupted
     case .mismatch: .checksFailed
     case .notFound, .unreachableTime, .store, .program, .conflict, .gap: .failed

@@ -10,6 +10,10 @@ struct UpCommand: LeafCommand {
       goes on where the first one died. What removes or overwrites something asks first, and needs \
       --yes where nobody can be asked.
 
+      With `migrations.backup: auto`, the default, the database is backed up first when the environment is \
+      production or something would be removed or overwritten; `always` and `never` say so too. The ledger \
+      names the backup, and when it fails nothing is migrated.
+
       EXAMPLES:
         martlet migrate up
         martlet migrate up --to 003
@@ -29,17 +33,22 @@ struct UpCommand: LeafCommand {
   @Flag(help: "Show the plan and stop; nothing is written.")
   var dryRun = false
 
-  @Flag(
-    help: ArgumentHelp(
-      "Take no backup first. Accepted for scripts: `up` takes none yet, every step keeps its way back."
-    ))
+  @Flag(help: "Take no backup first.")
   var noBackup = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the backup goes: a folder, or rclone:REMOTE:PATH.", valueName: "store"))
+  var store: String?
 
   func execute(_ context: CommandContext) throws -> CommandStatus {
     let project = try MigrationProject(context, migrations)
     if dryRun { return try show(project, context) }
     let run = MigrationRun(context, project, confirmation)
+    let backup = try noBackup ? nil : MigrationBackup(context, project, store: store)
     return try run.perform(lock) { migrator, display in
+      var migrator = migrator
+      if let backup { migrator.backup = { try backup.take(before: $0) } }
       let report = try migrator.up(
         range.request, cancellation: context.cancellation, observer: display.show
       ) { plan in

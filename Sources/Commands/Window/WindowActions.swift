@@ -37,8 +37,8 @@ struct WindowActions {
     case .up:
       var words = ["migrate", "up", "--yes"]
       if let left = run.timeLeft { words += ["--max-runtime", "\(left.components.seconds)s"] }
-      // The window has taken one.
-      if !run.command.noBackup { words.append("--no-backup") }
+      // The window has taken one, or was told not to.
+      words.append("--no-backup")
       return try martlet(words)
     case .after: return try validate(.after)
     case .start: return try hooks(run.window.start)

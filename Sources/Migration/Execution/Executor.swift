@@ -18,6 +18,8 @@ struct RunEnvironment: Sendable {
   let hasTransactions: Bool
   /// Where dropped collections go; nil keeps them in the database.
   let archive: (any CollectionArchive)?
+  /// The backup that was taken before this run.
+  let backup: String?
 }
 
 /// Executes a plan, journalling every step.
@@ -69,14 +71,19 @@ struct Executor {
     -> RunReport.Item
   {
     var journal = journalToBegin(planned)
-    let entry = LedgerEntry(
+    var entry = LedgerEntry(
       name: planned.name, version: planned.migration?.id.number ?? "",
       description: planned.migration?.description, checksum: planned.migration?.checksum ?? "",
       batch: planned.entry?.seed != nil ? planned.entry?.batch ?? plan.batch : plan.batch,
       startedAt: planned.now, steps: journal, appliedBy: environment.appliedBy,
       fence: environment.fence, seed: planned.seed)
     if !planned.isResumed { try setAsideUndo(of: planned.name) }
-    leaveMark(planned.name)
+    // A run that goes on keeps what was there before its first step.
+    entry.backup =
+      planned.isResumed ? planned.entry?.backup ?? environment.backup : environment.backup
+    entry.oplogMark =
+      planned.isResumed
+      ? planned.entry?.oplogMark ?? leaveMark(planned.name) : leaveMark(planned.name)
     try ledger.begin(entry)
     CrashPoint.reached("ledger.begun")
     if let code = environment.code[planned.name] {
@@ -111,13 +118,21 @@ struct Executor {
 
   /// A note in the oplog, by which a recovery finds the moment before this migration. A standalone has
   /// no oplog, and not everybody may write there: then recovery goes by time.
-  private func leaveMark(_ name: String) {
-    guard environment.hasTransactions else { return }
-    _ = try? client.run(
+  private func leaveMark(_ name: String) -> Timestamp? {
+    guard environment.hasTransactions else { return nil }
+    let reply = try? client.run(
       [
         "appendOplogNote": 1,
         "data": ["martlet": ["migration": .string(name), "event": "before"]],
       ], on: "admin")
+    // Through mongos the note is on every shard, at a time of its own.
+    guard let reply, !isSharded else { return nil }
+    return reply["operationTime"]?.timestampValue
+  }
+
+  private var isSharded: Bool {
+    if case .sharded? = try? client.hello().topology { return true }
+    return false
   }
 
   /// Done steps are taken over from the attempt before, the rest begins anew.

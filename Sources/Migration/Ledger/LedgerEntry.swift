@@ -44,6 +44,10 @@ public struct LedgerEntry: Sendable {
   public var seed: String?
   /// `baseline` or `mark` when nothing was executed.
   public var marked: String?
+  /// The backup that was taken before it.
+  public var backup: String?
+  /// The note in the oplog just before it, for recovery to that moment.
+  public var oplogMark: Timestamp?
   /// Written by another tool in a shape that is understood.
   public var isLegacy: Bool
 
@@ -163,6 +167,8 @@ extension LedgerEntry {
     fence = document["fence"]?.integerValue ?? 0
     seed = document["seed"]?.stringValue
     marked = document["marked"]?.stringValue
+    backup = document["backup"]?.stringValue
+    oplogMark = document["oplog_mark"]?.timestampValue
     isLegacy = schema == nil
   }
 
@@ -193,6 +199,8 @@ extension LedgerEntry {
     out.append("fence", .int64(fence))
     if let seed { out.append("seed", .string(seed)) }
     if let marked { out.append("marked", .string(marked)) }
+    if let backup { out.append("backup", .string(backup)) }
+    if let oplogMark { out.append("oplog_mark", .timestamp(oplogMark)) }
     out.append("schema", .string(Self.schema))
     return out
   }

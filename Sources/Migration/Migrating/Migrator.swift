@@ -23,6 +23,9 @@ public struct Migrator: Sendable {
   public var lockWait: Duration = .zero
   /// Where dropped collections go; nil keeps them in the database under another name.
   public var archive: (any CollectionArchive)?
+  /// Called with a plan that is confirmed, before anything is written for it, while the lease is held:
+  /// takes a backup where one is due, and returns its name for the ledger. What it throws ends the run.
+  public var backup: (@Sendable (Plan) throws -> String?)?
   /// Recorded with each run: host, user, pid, tool.
   public let appliedBy: Document
   let code: [String: CodeMigration]
@@ -158,11 +161,13 @@ public struct Migrator: Sendable {
       throw MigrationError(.declined, "not confirmed: nothing was changed")
     }
     try cancellation.check()
+    let backup = plan.direction == .up ? try self.backup?(plan) : nil
+    try cancellation.check()
     try Ledger(client.database(database), names: names).prepare()
     let environment = RunEnvironment(
       pool: pool, database: database, names: names, fence: lease.fence, cancellation: cancellation,
       appliedBy: appliedBy, code: code, observer: observer,
-      hasTransactions: try client.hello().hasTransactions, archive: archive)
+      hasTransactions: try client.hello().hasTransactions, archive: archive, backup: backup)
     return try Executor(environment, client: client).run(plan)
   }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BSON
+import Backup
 import Foundation
 import Migration
 import MongoDB
@@ -74,15 +75,16 @@ struct TestCommand: LeafCommand {
       defer { try? pool.withClient { try $0.database(database).dropDatabase() } }
       return try body(pool, database)
     }
-    guard let binary = ThrowawayServer.find(context.surroundings) else {
+    guard let binary = MongodSearch.find(context.surroundings) else {
       throw CommandError(
         .notReady, "no mongod found to test on",
         hint: "put mongod on PATH, name one with MARTLET_MONGOD, or a server with --test-uri")
     }
     context.console.detail("starting \(binary)")
-    let server = try ThrowawayServer(binary: binary, cancellation: context.cancellation)
+    let server = try ThrowawayServer(
+      program: binary, replicaSet: "throwaway", cancellation: context.cancellation)
     defer { server.stop() }
-    let pool = try ClientPool(try ConnectionSettings(uri: server.uri))
+    let pool = try server.pool()
     // The same name as the real one: `renameCollection` and views by name hold it.
     return try body(pool, settings.database?.value ?? "shop")
   }

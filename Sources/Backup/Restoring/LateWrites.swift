@@ -1,0 +1,133 @@
+internal import BSON
+internal import Dump
+internal import MongoDB
+
+/// Adds to a safety backup what was written to the replaced collections after it and before the swap,
+/// so that no write is lost where collections cannot be exchanged.
+///
+/// The oplog tells them by the UUID of the collection that was replaced, also inside transactions.
+/// - Source: consistency.md, "Restore beside, verify, swap".
+struct LateWrites {
+  static let stem = "late-writes.bson"
+
+  let client: Client
+  let store: any Store
+  let options: RestoreOptions
+
+  /// Whether this user may read the oplog, and there is one.
+  func isPossible() -> Bool {
+    let entry = try? client.database("local").findOne(
+      "oplog.rs", options: ["sort": ["$natural": -1], "projection": ["ts": 1]])
+    return entry?.has("ts") == true
+  }
+
+  /// Collects the entries and puts them into the set. A second time does it anew. Blocks.
+  ///
+  /// - Parameter replaced: UUIDs of the collections that are gone.
+  /// - Returns: how many entries.
+  /// - Throws: ``BackupError`` `.gap` when the oplog does not reach back to the safety backup any more.
+  func add(to id: String, replaced: Set<Binary>) throws -> Int64 {
+    guard !replaced.isEmpty, let set = try Catalog(store).set(id), var manifest = set.manifest,
+      let consistency = manifest.consistency, let start = consistency.replayStart
+    else { return 0 }
+    try reach(back: start)
+    // A fuzzy set needs its own oplog too; replayed are either the set's entries or these.
+    let whole = consistency.time == nil ? consistency.oplogEnd : nil
+    var found: Int64 = 0
+    var backup = options.safety
+    backup.cancellation = Cancellation()
+    let writer = SetWriter(store: store, id: id, options: backup)
+    let file = try writer.file(
+      Self.stem, .lateWrites, compresses: true, isCompressed: true
+    ) { sink in
+      try entries(from: start, isFuzzy: whole != nil).forEach { entry in
+        guard let time = entry["ts"]?.timestampValue else { return }
+        var kept: Document?
+        if let whole, time <= whole {
+          kept = entry
+        } else {
+          kept = Self.filtered(entry, replaced)
+          if let kept, !Self.isEnd(kept) { found += 1 }
+        }
+        if let kept { try kept.bytes.withUnsafeBytes { try sink.write($0) } }
+      }
+    }
+    guard found > 0 else {
+      try? store.delete(id + "/" + file.name)
+      return 0
+    }
+    manifest.files.removeAll { $0.role == .lateWrites }
+    manifest.files.append(file)
+    manifest.notices.append("\(found) entries of the oplog complete it up to the swap")
+    try store.put(id + "/" + Manifest.name, bytes: SealedText.seal(manifest.document))
+    return found
+  }
+
+  /// One file of entries, for a restore of such a set.
+  static func source(_ set: BackupSet, _ store: any Store, _ options: RestoreOptions) throws
+    -> ReplaySource?
+  {
+    guard let file = set.manifest?.files.first(where: { $0.role == .lateWrites }) else {
+      return nil
+    }
+    let path = options.workFolder + "/martlet-late-\(Temporary().token).bson"
+    let sink = try OutputFile(path: path)
+    var source: any ByteSource = try store.get(set.id + "/" + file.name)
+    if file.isEncrypted { source = try options.age.decrypting(source) }
+    try Transfer.all(GzipSource(source), to: sink) { try options.cancellation.check() }
+    try sink.commit()
+    return ReplaySource(path: path, count: 0)
+  }
+
+  // MARK: - Entries
+
+  private func reach(back start: Timestamp) throws {
+    let oldest = try client.database("local").findOne(
+      "oplog.rs", options: ["sort": ["$natural": 1], "projection": ["ts": 1]])
+    guard let time = oldest?["ts"]?.timestampValue, time <= start else {
+      throw BackupError(
+        .gap, "the oplog rolled over since the safety backup: late writes cannot be collected",
+        hint: "make the oplog larger (replSetResizeOplog)")
+    }
+  }
+
+  private func entries(from start: Timestamp, isFuzzy: Bool) throws -> Cursor {
+    try client.database("local").find(
+      "oplog.rs",
+      filter: ["ts": isFuzzy ? ["$gte": .timestamp(start)] : ["$gt": .timestamp(start)]],
+      // All that the swaps have seen is committed by a majority: they waited for it.
+      command: CommandOptions(readConcern: ["level": "majority"]))
+  }
+
+  /// Commit and abort of a transaction: kept in case one of its parts is, and no write by itself.
+  private static func isEnd(_ entry: Document) -> Bool {
+    let object = entry["o"]?.documentValue
+    if object?.has("commitTransaction") == true || object?.has("abortTransaction") == true {
+      return true
+    }
+    return object?["applyOps"]?.arrayValue?.isEmpty == true
+  }
+
+  static func filtered(_ entry: Document, _ replaced: Set<Binary>) -> Document? {
+    guard let object = entry["o"]?.documentValue else { return nil }
+    if let operations = object["applyOps"]?.arrayValue {
+      let kept = operations.filter { operation in
+        operation.documentValue?["ui"]?.binaryValue.map(replaced.contains) == true
+      }
+      let isPart =
+        object["partialTxn"]?.isTruthy == true || object["prepare"]?.isTruthy == true
+        || entry["prevOpTime"]?.documentValue?["ts"]?.timestampValue.map { $0.rawValue != 0 }
+          == true
+      guard !kept.isEmpty || isPart else { return nil }
+      var changed = object
+      changed["applyOps"] = .array(kept)
+      var out = entry
+      out["o"] = .document(changed)
+      return out
+    }
+    if object.has("commitTransaction") || object.has("abortTransaction") { return entry }
+    guard entry["ui"]?.binaryValue.map(replaced.contains) == true else { return nil }
+    let isOurSwap = object.has("renameCollection") || object.has("drop")
+    return entry["op"]?.stringValue == "c" && isOurSwap ? nil : entry
+  }
+}

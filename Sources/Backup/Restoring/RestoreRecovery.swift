@@ -1,0 +1,103 @@
+internal import BSON
+internal import Dump
+internal import MongoDB
+
+/// Completes or takes back what earlier restores have left.
+struct RestoreRecovery {
+  let client: Client
+  let options: RestoreOptions
+  /// Where the safety backup of the dead restore may be.
+  var store: (any Store)?
+
+  /// Drops what was loaded by a run that died before its first swap; completes all swaps of one that
+  /// died after it.
+  ///
+  /// - Parameters:
+  ///   - databases: those of the restore that is about to begin.
+  ///   - only: one entry of the journal.
+  /// - Throws: ``BackupError`` `.locked` when another restore is at work on one of them.
+  func run(databases: Set<String>, only: String? = nil) throws {
+    let journal = Journal(client: client)
+    for document in try journal.open() {
+      guard let token = document["_id"]?.stringValue, only == nil || only == token else { continue }
+      let theirs = (document["databases"]?.arrayValue ?? []).compactMap(\.stringValue)
+      let holder = document["holder"]?.documentValue.flatMap { LockHolder($0) }
+      if let holder, !options.takesOver, isAlive(holder) {
+        guard databases.isDisjoint(with: theirs) else { throw busy(holder) }
+        continue
+      }
+      if document["state"]?.stringValue == Journal.State.swapping.rawValue {
+        options.notice?("an earlier restore died while it swapped: completing it")
+        let swaps = (document["swaps"]?.arrayValue ?? []).compactMap { value in
+          value.documentValue.flatMap { Journal.Swap($0) }
+        }
+        let swapper = Swapper(client: client, options: options)
+        for swap in swaps {
+          try requireOwn(swap, token)
+          try swapper.swap(swap, swap.kept == nil ? .replace : .exchange)
+          if let kept = swap.kept, try swapper.uuid(kept) != nil {
+            options.notice?("what \(swap.target) was before is kept as \(kept)")
+          }
+        }
+        try addLateWrites(swaps, document["safety"]?.stringValue)
+      } else {
+        try drop(try Temporary(token: token).stem)
+        options.notice?("removed what an earlier restore had loaded before it died")
+      }
+      try journal.end(token)
+    }
+  }
+
+  /// A journal that names other collections than those of its token is not believed.
+  private func requireOwn(_ swap: Journal.Swap, _ token: String) throws(BackupError) {
+    let temporary = try Temporary(token: token)
+    guard temporary.owns(swap.temporary), swap.kept.map(temporary.owns) ?? true else {
+      throw BackupError(
+        .conflict, "an entry of the restore journal names collections that are not its own",
+        namespace: swap.temporary.description)
+    }
+  }
+
+  private func addLateWrites(_ swaps: [Journal.Swap], _ safety: String?) throws {
+    let replaced = Set(swaps.compactMap(\.replaced))
+    guard let safety, !replaced.isEmpty else { return }
+    guard let store, try Catalog(store).set(safety)?.manifest != nil else {
+      options.notice?("\(safety) is not in this store: writes after it were not added to it")
+      return
+    }
+    let count = try LateWrites(client: client, store: store, options: options)
+      .add(to: safety, replaced: replaced)
+    if count > 0 { options.notice?("\(count) writes after \(safety) were added to it") }
+  }
+
+  /// Of another machine nothing can be known.
+  private func isAlive(_ holder: LockHolder) -> Bool {
+    holder.host != Machine.host || !holder.isStale(now: Moment.now(), patience: .max)
+  }
+
+  private func busy(_ holder: LockHolder) -> BackupError {
+    BackupError(
+      .locked,
+      "a restore of \(holder.host), pid \(holder.pid), works on this database since "
+        + Moment.iso(holder.since),
+      hint:
+        "wait for it; if it is dead, add --take-over and what it began is completed or taken back")
+  }
+
+  func drop(_ stem: String) throws {
+    for database in try Self.databases(client) {
+      for info in try client.database(database).listCollections()
+      where info.name.hasPrefix(stem) {
+        try client.database(database).drop(info.name)
+      }
+    }
+  }
+
+  /// All but the server's own.
+  static func databases(_ client: Client) throws -> [String] {
+    let reply = try client.run(["listDatabases": 1, "nameOnly": true], on: "admin")
+    return (reply["databases"]?.arrayValue ?? []).compactMap {
+      $0.documentValue?["name"]?.stringValue
+    }.filter { !["admin", "config", "local"].contains($0) }
+  }
+}

@@ -1,0 +1,123 @@
+import BSON
+import Dump
+import Fingerprint
+import Glibc
+import MongoDB
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Backup
+
+@Suite struct RecoveryTests {
+  /// Captures until everything up to now is in slices.
+  private func capture(_ shop: Shop) throws {
+    let target = try shop.server.pool.withClient { client in
+      // A write that comes after everything so far.
+      _ = try client.run(["appendOplogNote": 1, "data": ["test": 1]], on: "admin")
+      return try #require(try client.hello().lastWriteTime)
+    }
+    let seen = Mutex(Timestamp(rawValue: 0))
+    var options = OplogCapture.Options()
+    options.slice = .zero
+    options.sliced = { slice in seen.withLock { $0 = slice.end } }
+    options.until = { seen.withLock { $0 } >= target }
+    try OplogCapture(shop.store, pool: shop.server.pool, options: options).run()
+  }
+
+  private func now(_ shop: Shop) throws -> Timestamp {
+    try shop.server.pool.withClient { try #require(try $0.hello().lastWriteTime) }
+  }
+
+  @Test("a database comes back as it was at each of several moments, and not at another")
+  func moments() throws {
+    try Shop.run { shop in
+      let made = try shop.backup()
+      try capture(shop)
+      var states: [(Timestamp, CollectionTally)] = []
+      for round in 0..<4 {
+        try shop.server.withDatabase { database in
+          let n = Int32(1000 + round)
+          _ = try database.insert("orders", [["_id": .int32(n), "n": .int32(n)]])
+          _ = try database.update(
+            "orders",
+            [
+              [
+                "q": ["n": ["$lt": .int32(Int32(10 * (round + 1)))]], "u": ["$inc": ["x": 1]],
+                "multi": true,
+              ]
+            ])
+          _ = try database.delete("orders", [["q": ["n": .int32(Int32(200 + round))], "limit": 1]])
+          if round == 2 {
+            _ = try database.run([
+              "createIndexes": "orders", "indexes": [["key": ["x": 1], "name": "x_1"]],
+            ])
+            _ = try database.insert("extra", [["_id": 1]])
+          }
+        }
+        states.append((try now(shop), try shop.tally("orders")))
+        if round == 1 { try capture(shop) }
+      }
+      try shop.server.withDatabase { _ = try $0.delete("orders", [["q": [:], "limit": 0]]) }
+      try capture(shop)
+      #expect(try SliceCatalog(shop.store).chains().first?.runs.count == 1)
+      for (time, tally) in states.reversed() {
+        let report = try shop.restore(nil) { options in
+          options.time = .entry(time)
+          options.safetyBackup = false
+        }
+        #expect(report.backup == made.id)
+        #expect(try shop.tally("orders") == tally, "at \(OplogTime.text(time))")
+        // The negative control: no other moment looks like it.
+        #expect(states.filter { $0.1 == tally }.count == 1)
+      }
+      try shop.server.withDatabase { database in
+        let names = try database.listIndexes("orders").map(\.name)
+        #expect(names == ["_id_", "n_1", "at_1"])
+      }
+      #expect(throws: BackupError.self) {
+        try shop.restore(nil) { $0.time = .moment(Moment.now() + 86_400) }
+      }
+      #expect(throws: BackupError.self) { try shop.restore(nil) { $0.time = .moment(1_000_000) } }
+    }
+  }
+
+  @Test("a capture goes on where it stopped, and a missing slice is a gap")
+  func gaps() throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      for round in 0..<3 {
+        try shop.server.withDatabase { _ = try $0.insert("users", [["round": .integer(round)]]) }
+        try capture(shop)
+      }
+      let chain = try #require(try SliceCatalog(shop.store).chains().first)
+      #expect(chain.gaps.isEmpty)
+      #expect(chain.runs.count == 1)
+      for (a, b) in zip(chain.slices, chain.slices.dropFirst()) { #expect(a.end == b.start) }
+      let middle = chain.slices[chain.slices.count / 2]
+      try shop.store.delete(middle.descriptionName)
+      #expect(try SliceCatalog(shop.store).chain(chain.replicaSetID).gaps.count == 1)
+    }
+  }
+
+  @Test("the moment before a migration is found by its mark")
+  func marks() throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      let users = try shop.tally("users")
+      try shop.server.pool.withClient { client in
+        let data: Document = ["martlet": ["migration": "002_b", "event": "before"]]
+        _ = try client.run(["appendOplogNote": 1, "data": .document(data)], on: "admin")
+        try client.database(shop.name).drop("users")
+      }
+      try capture(shop)
+      let mark = try MigrationMark.find("002_b", in: shop.store)
+      _ = try shop.restore(nil) { options in
+        options.before = mark
+        options.only = [try NamespacePattern(shop.name + ".users")]
+      }
+      #expect(try shop.tally("users") == users)
+      #expect(throws: BackupError.self) { try MigrationMark.find("003_c", in: shop.store) }
+    }
+  }
+}
