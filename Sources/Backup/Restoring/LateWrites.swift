@@ -40,8 +40,9 @@ struct LateWrites {
     let file = try writer.file(
       Self.stem, .lateWrites, compresses: true, isCompressed: true
     ) { sink in
-      try entries(from: start, isFuzzy: whole != nil).forEach { entry in
-        guard let time = entry["ts"]?.timestampValue else { return }
+      let cursor = try entries(from: start, isFuzzy: whole != nil)
+      while let entry = try cursor.next() {
+        guard let time = entry["ts"]?.timestampValue else { continue }
         var kept: Document?
         if let whole, time <= whole {
           kept = entry

@@ -73,7 +73,7 @@ struct BackupSettings {
       configuration.compression == Configuration.Compression.none
       ? nil : configuration.level ?? 6
     out.age = age
-    out.files = configuration.files
+    out.files = configuration.files.map(relative)
     out.folder = settings.folder
     out.streams = configuration.commands.map {
       StreamCommand(name: $0.name, dump: $0.dump, restore: $0.restore)
@@ -87,6 +87,12 @@ struct BackupSettings {
     out.notice = { console.status("note: \($0)") }
     if let progress { out.progress = { progress.update(done: $0.bytes, total: $0.expectedBytes) } }
     return out
+  }
+
+  /// What lies beside the configuration is stored by its name there, so that it can be unpacked anywhere.
+  private func relative(_ path: String) -> String {
+    let prefix = settings.folder + "/"
+    return path.hasPrefix(prefix) ? String(path.dropFirst(prefix.count)) : path
   }
 
   /// RETENTION_DAYS and `keep`.

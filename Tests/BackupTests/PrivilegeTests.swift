@@ -1,0 +1,102 @@
+import BSON
+import Dump
+import MongoDB
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Backup
+
+@Suite struct PrivilegeTests {
+  private static let roles = ["restore", "readWriteAnyDatabase", "dbAdminAnyDatabase"]
+
+  /// A user with these roles, and clients of it.
+  private func pool(_ server: PrivateServer, _ name: String, _ roles: [String]) throws -> ClientPool
+  {
+    try ClientPool(try ConnectionSettings(uri: server.uri)).withClient { client in
+      _ = try client.run(
+        [
+          "createUser": .string(name), "pwd": "not-a-secret",
+          "roles": .array(roles.map { .string($0) }),
+        ], on: "admin")
+    }
+    return try ClientPool(
+      try ConnectionSettings(uri: server.uri, username: name, password: "not-a-secret"))
+  }
+
+  @Test(
+    "without the right to exchange, what is written during a restore is added to the safety backup; without the oplog nothing is loaded"
+  )
+  func lateWrites() throws {
+    let server = try PrivateServer(auth: true)
+    let operators = try pool(server, "operator", Self.roles + ["backup"])
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path + "/store")
+    var backup = BackupOptions()
+    backup.kind = .database
+    backup.database = "shop"
+    let root = try ClientPool(try ConnectionSettings(uri: server.uri))
+    try root.withClient {
+      _ = try $0.database("shop").insert("users", [["_id": 1], ["_id": 2]])
+      _ = try $0.run(
+        ["createUser": "reporter", "pwd": "not-a-secret", "roles": ["read"]], on: "shop")
+    }
+    let made = try BackupRunner(store, pool: operators, options: backup).run()
+    #expect(made.collections.contains { $0.namespace.hasSuffix("system.users") && $0.count == 1 })
+    try root.withClient {
+      _ = try $0.database("shop").insert("users", [["_id": 3]])
+      _ = try $0.run(["dropUser": "reporter"], on: "shop")
+    }
+
+    var options = RestoreOptions()
+    options.workFolder = scratch.path
+    options.safety = backup
+    options.users = true
+    options.notice = { text in
+      guard text.hasPrefix("swapping") else { return }
+      // After the safety backup, before the swap: a plain write and a transaction.
+      try? root.withClient { client in
+        _ = try client.database("shop").insert("users", [["_id": 4]])
+        try client.withTransaction { session in
+          _ = try client.database("shop").insert("users", [["_id": 5]], session: session)
+          _ = try client.database("other").insert("users", [["_id": 6]], session: session)
+        }
+      }
+    }
+    let report = try RestoreRunner(store, pool: operators, options: options).run(made.id)
+    #expect(report.lateWrites == 2)
+    func collections() throws -> [String] {
+      try root.withClient { try $0.database("shop").listCollections().map(\.name) }
+    }
+    #expect(try collections() == ["users"])
+    #expect(report.users)
+    func ids() throws -> [Int64] {
+      try root.withClient { client in
+        try client.database("shop").find("users", options: ["sort": ["_id": 1]]).all()
+          .compactMap { $0["_id"]?.integerValue }
+      }
+    }
+    #expect(try ids() == [1, 2])
+    let users = try root.withClient { try $0.run(["usersInfo": "reporter"], on: "shop") }
+    #expect(users["users"]?.arrayValue?.count == 1)
+
+    // The safety backup gives back everything, the late writes too.
+    options.notice = nil
+    options.users = false
+    let safety = try #require(report.safetyBackup)
+    try Verifier(store).verify(safety, depth: .checksums)
+    _ = try RestoreRunner(store, pool: operators, options: options).run(safety)
+    #expect(try ids() == [1, 2, 3, 4, 5])
+    #expect(try collections() == ["users"])
+
+    let poor = try pool(server, "poor", Self.roles)
+    let sets = try Catalog(store).sets().count
+    let error = #expect(throws: BackupError.self) {
+      try RestoreRunner(store, pool: poor, options: options).run(made.id)
+    }
+    #expect(error?.code == .privilege)
+    #expect(error?.hint?.contains("--writers-stopped") == true)
+    #expect(try Catalog(store).sets().count == sets)
+    #expect(try collections() == ["users"])
+  }
+}

@@ -1,0 +1,146 @@
+import BSON
+import Foundation
+import MongoDB
+import TestSupport
+import Testing
+
+@Suite struct RestoreCommandTests {
+  @Test("a dry run says what would be replaced and changes nothing; a restore needs a yes")
+  func dryRun() throws {
+    try BackupProject.run { project in
+      let id = try project.backup()
+      try project.server.withDatabase { database in
+        _ = try database.delete("orders", [["q": ["n": ["$gte": 10]], "limit": 0]])
+      }
+      let plan = try project.json("restore", "--latest", "--dry-run")
+      #expect(plan.exitCode == 0)
+      #expect(plan.document["backup"]?.stringValue == id)
+      let orders = plan.document["items"]?.arrayValue?.compactMap(\.documentValue).first {
+        $0["source"]?.stringValue == project.name + ".orders"
+      }
+      #expect(orders?["documents"]?.integerValue == 100)
+      #expect(orders?["liveDocuments"]?.integerValue == 10)
+      #expect(plan.document["warnings"]?.arrayValue?.isEmpty == false)
+      #expect(try project.count("orders") == 10)
+      #expect(try project.martlet("restore", "--latest").exitCode == 64)
+      #expect(try project.count("orders") == 10)
+
+      let done = try project.json(
+        "restore", "--latest", "--yes", "--only", "\(project.name).orders")
+      #expect(done.exitCode == 0)
+      #expect(done.document["restored"]?.arrayValue?.count == 1)
+      #expect(done.document["safetyBackup"]?.stringValue != nil)
+      #expect(try project.count("orders") == 100)
+    }
+  }
+
+  @Test("a bad deploy is undone to a moment, to an entry, and to just before a migration")
+  func moments() throws {
+    try BackupProject.run { project in
+      try project.write(
+        "migrations/001_empty.yaml",
+        "up:\n  - delete: users\n    deletes: [ { q: {}, limit: 0 } ]\n")
+      _ = try project.backup()
+      try project.capture()
+      let mark = try project.server.pool.withClient { client in
+        _ = try client.database(project.name).insert("orders", [["_id": 1000, "n": 1000]])
+        return try #require(try client.hello().lastWriteTime)
+      }
+      let up = try project.martlet("migrate", "up", "--yes")
+      #expect(up.exitCode == 0, "\(up.stderr)")
+      #expect(try project.count("users") == 0)
+      // What destroys is backed up first, and the ledger names the backup.
+      let entry = try project.server.withDatabase { try $0.findOne("migrations") }
+      let named = try #require(entry?["backup"]?.stringValue)
+      #expect(entry?["oplog_mark"]?.timestampValue != nil)
+      let sets = try project.json("backup", "list").document["backups"]?.arrayValue ?? []
+      #expect(sets.first?.documentValue?["id"]?.stringValue == named)
+      #expect(sets.first?.documentValue?["tags"]?.arrayValue == ["migration"])
+
+      let early = try project.martlet("restore", "--to-time", "2001-01-01T00:00:00Z", "--yes")
+      #expect(early.exitCode == 1)
+      #expect(early.stderr.contains("what can be: "))
+      try project.capture()
+      let status = try project.json("oplog", "status")
+      #expect(status.exitCode == 0)
+      #expect(status.document["windows"]?.arrayValue?.isEmpty == false)
+      let late = try project.martlet("restore", "--to-time", "2099-01-01T00:00:00Z", "--yes")
+      #expect(late.exitCode == 1)
+
+      let before = try project.json("restore", "--before-migration", "001_empty", "--yes")
+      #expect(before.exitCode == 0, "\(before.document)")
+      #expect(try project.count("users") == 2)
+      #expect(try project.count("orders") == 101)
+      try project.server.withDatabase { _ = try $0.delete("orders", [["q": [:], "limit": 0]]) }
+      let back = try project.martlet(
+        "restore", "--to-time", "\(mark.seconds):\(mark.increment - 1)", "--only",
+        "\(project.name).orders", "--rename", "\(project.name).orders=\(project.name).orders_old",
+        "--yes")
+      #expect(back.exitCode == 0, "\(back.stderr)")
+      #expect(try project.count("orders_old") == 100)
+      #expect(try project.count("orders") == 0)
+      let unknown = try project.martlet("restore", "--before-migration", "009_none", "--yes")
+      #expect(unknown.exitCode == 1)
+    }
+  }
+
+  @Test("files and streams are given back on request")
+  func parts() throws {
+    try BackupProject.run { project in
+      try project.write("config/app.ini", "a = 1\n")
+      try project.configure(
+        """
+          files: [config]
+          commands:
+            - { name: other, dump: "printf stream", restore: "sh -c 'cat > given-back'" }
+        """)
+      let made = try project.martlet("backup", "run")
+      #expect(made.exitCode == 0, "\(made.stderr)")
+      #expect(try project.martlet("restore", "--latest", "--files", "out").exitCode == 0)
+      let file = project.folder.appending(path: "out/config/app.ini")
+      #expect(try String(contentsOf: file, encoding: .utf8) == "a = 1\n")
+      let stream = try project.martlet("restore", "--latest", "--commands", "other")
+      #expect(stream.exitCode == 0, "\(stream.stderr)")
+      let given = project.folder.appending(path: "given-back")
+      #expect(try String(contentsOf: given, encoding: .utf8) == "stream")
+      #expect(try project.martlet("restore", "--latest", "--commands", "none").exitCode == 64)
+    }
+  }
+}
+
+@Suite struct MigrationBackupTests {
+  @Test("what only adds is not backed up outside production; production is, and --no-backup is not")
+  func due() throws {
+    try BackupProject.run { project in
+      try project.write("migrations/001_a.yaml", "up:\n  - create: a\n")
+      #expect(try project.martlet("migrate", "up", "--yes").exitCode == 0)
+      #expect(try ledger(project, "001_a")?.has("backup") == false)
+      try project.configure("environment: production")
+      try project.write("migrations/002_b.yaml", "up:\n  - create: b\n")
+      #expect(try project.martlet("migrate", "up", "--yes").exitCode == 0)
+      #expect(try ledger(project, "002_b")?["backup"]?.stringValue?.isEmpty == false)
+      try project.write("migrations/003_c.yaml", "up:\n  - create: c\n")
+      #expect(try project.martlet("migrate", "up", "--yes", "--no-backup").exitCode == 0)
+      #expect(try ledger(project, "003_c")?.has("backup") == false)
+    }
+  }
+
+  @Test("when the backup fails nothing is migrated")
+  func failing() throws {
+    try BackupProject.run { project in
+      try project.write("migrations/001_a.yaml", "up:\n  - create: a\n")
+      try project.write("full", "not a folder")
+      try project.configure("migrations: { backup: always }")
+      let refused = try project.martlet("migrate", "up", "--yes", "--store", "full")
+      #expect(refused.exitCode != 0)
+      #expect(try !project.collections().contains("a"))
+      #expect(try ledger(project, "001_a") == nil)
+    }
+  }
+
+  private func ledger(_ project: BackupProject, _ name: String) throws -> Document? {
+    try project.server.withDatabase {
+      try $0.findOne("migrations", filter: ["name": .string(name)])
+    }
+  }
+}
