@@ -24,6 +24,9 @@ struct ShopData: Sendable {
     [("users", users, user), ("products", products, product), ("orders", orders, order)]
   }
 
+  /// What the application's queries want, and `validation/rules.yaml` asks for.
+  static let indexes = ["users": ["email"], "orders": ["user_id", "status"]]
+
   // MARK: - One document
 
   func user(_ position: Int) -> Document {

@@ -28,8 +28,21 @@ struct ShopSeeder {
           collection.name, options: ["projection": ["_id": 1]]) == nil
       }
       guard isEmpty else { return Outcome(collection: collection.name, inserted: nil) }
+      try index(collection.name)
       try fill(collection.name, collection.count, collection.make)
       return Outcome(collection: collection.name, inserted: collection.count)
+    }
+  }
+
+  /// Before the documents: a seed that is killed half way has them too.
+  private func index(_ collection: String) throws {
+    guard let fields = ShopData.indexes[collection] else { return }
+    let specs = fields.map { field -> Value in
+      ["key": [field: 1], "name": .string("\(field)_1")]
+    }
+    _ = try pool.withClient {
+      try $0.database(database).run(
+        ["createIndexes": .string(collection), "indexes": .array(specs)], options: .majority)
     }
   }
 
