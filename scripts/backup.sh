@@ -17,8 +17,8 @@ case ${1:-} in -h | --help)
   exit 0
   ;;
 esac
-# shellcheck source=runbook.sh source-path=SCRIPTDIR
-source "$(dirname "${BASH_SOURCE[0]}")/runbook.sh"
+# shellcheck source=operations.sh source-path=SCRIPTDIR
+source "$(dirname "${BASH_SOURCE[0]}")/operations.sh"
 
 case ${1:-backup} in
   backup)

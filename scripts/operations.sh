@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the runbook's scripts share. Sourced, never run. They are thin: everything is done by martlet.
+# What the scripts that operators run share. Sourced, never run. They are thin: everything is done by martlet.
 #
 # Environment, as it always was: MONGO_HOST MONGO_PORT MONGO_USER MONGO_PASSWORD BACKUP_DIR
 # RETENTION_DAYS S3_BUCKET BACKUP_NOTIFICATION_EMAIL DEBUG. martlet reads all but S3_BUCKET and DEBUG

@@ -2,8 +2,8 @@
 # restore.sh ID|latest [OPTIONS of martlet restore]: what is replaced is backed up first.
 # A path such as /backups/20260128T020000Z-full names its store and its backup.
 set -euo pipefail
-# shellcheck source=runbook.sh source-path=SCRIPTDIR
-source "$(dirname "${BASH_SOURCE[0]}")/runbook.sh"
+# shellcheck source=operations.sh source-path=SCRIPTDIR
+source "$(dirname "${BASH_SOURCE[0]}")/operations.sh"
 
 backup=${1:?which backup? (an id of scripts/backup.sh list, or latest)}
 shift

@@ -2,8 +2,8 @@
 # Kills martlet at random moments of backup, prune, capture and restore, and looks whether anything is
 # lost or half. torture.sh [ROUNDS [SEED]]
 set -euo pipefail
-# shellcheck source=runbook.sh source-path=SCRIPTDIR
-source "$(dirname "${BASH_SOURCE[0]}")/runbook.sh"
+# shellcheck source=operations.sh source-path=SCRIPTDIR
+source "$(dirname "${BASH_SOURCE[0]}")/operations.sh"
 
 rounds=${1:-20}
 seed=${2:-$RANDOM}
