@@ -50,15 +50,24 @@ public struct Validator: Sendable {
       }
       let probes = try self.probes(context, keep: keep)
       context.checks = probes.count
+      context.old = old
+      let state = try options.stateFile.map { path throws(ValidationError) in
+        try CheckState(path, key: key(context))
+      }
+      context.state = state
       try stage("checks", &outcome) { outcome in
         for probe in probes {
           outcome.checks += try probe.results(context)
           context.checksDone += 1
         }
       }
-      guard takesSnapshot || old != nil else { return outcome }
+      guard takesSnapshot || old != nil else {
+        state?.finish()
+        return outcome
+      }
       try stage("snapshot", &outcome) { outcome in
-        let (snapshot, results) = try Snapshotter(context: context).snapshot(
+        var snapshotter = Snapshotter(context: context)
+        let (snapshot, results) = try snapshotter.snapshot(
           own: expectations.isOwn, queries: queries.withLock { $0 })
         outcome.snapshot = snapshot
         outcome.snapshot?.migrations = expectations.appliedMigrations
@@ -71,8 +80,45 @@ public struct Validator: Sendable {
         outcome.checks += comparison.checks
         outcome.metrics = comparison.metrics
       }
+      state?.finish()
       return outcome
     }
+  }
+
+  /// Only the checks of what pending migrations are about to do, for a plan. Blocks.
+  /// - Throws: ``MongoError`` when the server cannot be reached or the run was cancelled.
+  public func checkPlan() throws -> [CheckResult] {
+    try pool.withClient { client in
+      let context = try CheckContext(client.database(database), .before, options)
+      context.checks = planned.count
+      return try planned.flatMap { probe in
+        defer { context.checksDone += 1 }
+        return try probe.results(context)
+      }
+    }
+  }
+
+  /// Reads every document, and makes no check. Blocks.
+  /// - Throws: ``MongoError`` when the server cannot be reached or the run was cancelled.
+  public func snapshot() throws -> Snapshot {
+    try pool.withClient { client in
+      let context = try CheckContext(client.database(database), phase, options)
+      var snapshotter = Snapshotter(context: context)
+      var (snapshot, _) = try snapshotter.snapshot(
+        own: expectations.isOwn, queries: [])
+      snapshot.migrations = expectations.appliedMigrations
+      return snapshot
+    }
+  }
+
+  /// What two runs have in common of which the second goes on with the first.
+  private func key(_ context: CheckContext) -> String {
+    let parts = [
+      context.server.me ?? pool.settings.hosts.joined(separator: ","), database, phase.rawValue,
+      rules.digest, expectations.appliedMigrations.joined(separator: ","),
+      "\(expectations.plannedIndexes.count)", "\(context.checks)",
+    ]
+    return parts.joined(separator: "|")
   }
 
   private var slower: [String: Double] {
@@ -115,12 +161,18 @@ public struct Validator: Sendable {
     _ context: CheckContext, keep: @escaping @Sendable (QuerySnapshot) -> Void
   ) throws -> [Probe] {
     func now<Rule>(_ list: [Rule], _ header: (Rule) -> RuleHeader) -> [Rule] {
-      list.filter { header($0).phases.contains(phase) }
+      list.filter { rule in
+        let phases = header(rule).phases
+        return phases.contains(phase)
+          || phase == .after && options.servicesRun && phases.contains(.started)
+      }
     }
-    var probes = [ServerProbes.present, ServerProbes.activeWork]
+    var probes: [Probe] = []
+    if phase != .started { probes += [ServerProbes.present, ServerProbes.activeWork] }
+    if phase == .before { probes.append(ServerProbes.connections) }
     probes += now(rules.collections, \.header).map { CollectionProbes.probe($0) }
     probes += now(rules.indexes, \.header).map { CollectionProbes.probe($0) }
-    probes += try catalog(context)
+    if phase != .started { probes += try catalog(context) }
     for rule in now(rules.references, \.header) {
       probes.append(
         Probe("orphaned-references", "\(rule.from) -> \(rule.to)") { context in
@@ -137,20 +189,30 @@ public struct Validator: Sendable {
     probes += now(rules.fields, \.header).flatMap { DocumentProbes.probes($0) }
     probes += now(rules.empty, \.header).map { DocumentProbes.probe($0) }
     switch phase {
-    case .before:
-      probes += expectations.plannedIndexes.map { PlannedProbes.probe($0) }
-      probes += expectations.plannedValidators.map { DocumentProbes.planned($0) }
+    case .before: probes += planned
     case .after:
       probes += expectations.collections.map { DeclaredProbes.probe($0) }
       probes += expectations.dropped.map { DeclaredProbes.dropped($0) }
       probes += expectations.indexes.map { DeclaredProbes.probe($0) }
       probes += expectations.counts.map { DeclaredProbes.probe($0) }
-      probes.append(ServerProbes.ttlMonitor)
+      probes += [ServerProbes.ttlMonitor, ServerProbes.ttlPasses]
+    case .started: break
     }
     probes += now(rules.queries, \.header).map { QueryProbes.probe($0, keep: keep) }
     probes += now(rules.files, \.header).map { ApplicationProbes.probe($0) }
     probes += now(rules.commands, \.header).map { ApplicationProbes.probe($0) }
+    probes += now(rules.audits, \.header).map { ApplicationProbes.probe($0) }
     return probes
+  }
+
+  private var planned: [Probe] {
+    expectations.plannedIndexes.map { PlannedProbes.probe($0) }
+      + expectations.plannedValidators.map { DocumentProbes.planned($0) }
+      + expectations.unseen.map { unseen in
+        Probe(unseen.id, unseen.subject) { _ in
+          [.skipped(unseen.id, unseen.subject, unseen.reason)]
+        }
+      }
   }
 
   /// What every collection and view has to answer for, without any rule.
@@ -162,7 +224,7 @@ public struct Validator: Sendable {
         probes.append(ServerProbes.indexStates(info))
         probes.append(DocumentProbes.typeDrift(info))
         if let probe = DocumentProbes.ownValidator(info) { probes.append(probe) }
-        if options.checksIntegrity { probes.append(ServerProbes.integrity(info)) }
+        if options.integrity != .none { probes.append(ServerProbes.integrity(info)) }
       case .view: probes.append(ServerProbes.view(info))
       case .timeseries, .other: break
       }

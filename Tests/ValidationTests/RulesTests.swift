@@ -69,7 +69,10 @@ import Testing
         "collections:\n  - { name: a, severity: fatal }", 2, 26,
         "`severity` is error, warning or info"
       ),
-      ("collections:\n  - { name: a, when: never }", 2, 22, "`when` is before, after or both"),
+      (
+        "collections:\n  - { name: a, when: never }", 2, 22,
+        "`when` is before, after, both or started"
+      ),
       ("collections: [ a", 2, 1, "not valid YAML"),
       ("collections: []\ncollections: []", 1, 1, "more than once"),
       ("version: 2", 1, 10, "rules of version 1"),

@@ -159,12 +159,15 @@ import Testing
         _ = try database.insert("a", documents)
         _ = try database.insert("b", documents.reversed())
         let context = try CheckContext(database, .before, CheckOptions())
-        let snapshotter = Snapshotter(context: context)
+        var snapshotter = Snapshotter(context: context)
         let (a, b) = (try snapshotter.read("a").tally, try snapshotter.read("b").tally)
         #expect(a == b)
         #expect(a.count == 50)
         _ = try database.delete("b", [["q": ["_id": 7], "limit": 1]])
-        #expect(try snapshotter.read("b").tally.fingerprint != a.fingerprint)
+        // The first goes on reading at its time.
+        #expect(try snapshotter.read("b").tally.fingerprint == a.fingerprint)
+        var later = Snapshotter(context: context)
+        #expect(try later.read("b").tally.fingerprint != a.fingerprint)
       }
     }
   }

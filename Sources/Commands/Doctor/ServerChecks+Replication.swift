@@ -100,6 +100,11 @@ extension ServerChecks {
       }
       let seconds = Int64(last.seconds) - Int64(first.seconds)
       let words = Quantity.time(.seconds(seconds))
+      if let runtime, .seconds(seconds) < runtime, (try? oplogFill(local)) ?? 1 >= 0.9 {
+        return .failed(
+          "oplog-window", "\(words), and the run may take \(Quantity.time(runtime))",
+          fix: "a secondary or a backup would fall off the oplog: replSetResizeOplog", .notReady)
+      }
       if let share = try? oplogFill(local), share < 0.9 {
         return .ok("oplog-window", "\(words), and \(Int(share * 100))% full")
       }

@@ -10,6 +10,8 @@ struct ServerChecks {
   /// The ledger's, whose neighbour takes the write check.
   let collection: String
   let cancellation: Cancellation
+  /// How long the run may take, where somebody has said.
+  var runtime: Duration?
 
   /// In the order of the report.
   static let names = [
@@ -101,19 +103,48 @@ struct ServerChecks {
       let free = Int64(total - used)
       let data =
         (number(stats["storageSize"]) ?? 0) + (number(stats["indexSize"]) ?? 0)
+      let others = try otherDisks(database)
       let words =
-        "\(Quantity.bytes(free)) free on the primary, the database takes "
+        "\(Quantity.bytes(free)) free on the primary, "
+        + others.map { "\($0.words), " }.joined() + "the database takes "
         + Quantity.bytes(Int64(data))
-      if free < 500 << 20 {
+      let least = others.compactMap(\.free).reduce(free, min)
+      if least < 500 << 20 {
         return .failed(
           "disk", words, fix: "index builds stop below 500 MB: make room", .notReady)
       }
-      if Double(free) < data || Double(free) < total / 20 {
+      if Double(least) < data || Double(least) < total / 20 {
         return .warning(
           "disk", words, fix: "undo data and new indexes may need as much again as they touch")
       }
       return .ok("disk", words)
     }
+  }
+
+  /// Every member that holds data needs the room for itself.
+  private func otherDisks(_ database: String) throws(MongoError) -> [(words: String, free: Int64?)]
+  {
+    var disks: [(words: String, free: Int64?)] = []
+    for host in server.hosts where host != server.me {
+      try cancellation.check()
+      do {
+        let pool = try ClientPool(try client.settings.member(host), maxSize: 1)
+        let stats = try pool.withClient { member in
+          try member.run(
+            ["dbStats": 1], on: database,
+            options: CommandOptions(readPreference: .secondaryPreferred, maxTime: .seconds(30)))
+        }
+        guard let total = number(stats["fsTotalSize"]), let used = number(stats["fsUsedSize"])
+        else {
+          disks.append(("\(host) does not tell", nil))
+          continue
+        }
+        disks.append(("\(Quantity.bytes(Int64(total - used))) on \(host)", Int64(total - used)))
+      } catch {
+        disks.append(("\(host) could not be asked", nil))
+      }
+    }
+    return disks
   }
 
   func number(_ value: Value?) -> Double? {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Migration
+import Validation
 
 /// `martlet migrate plan`: what `up` would do.
 struct PlanCommand: LeafCommand {
@@ -15,7 +16,9 @@ struct PlanCommand: LeafCommand {
         martlet migrate plan --check          # exit 2 when something is pending
         martlet migrate plan --json | jq '.migrations[].steps[].impact'
 
-      Exit 4 when a step would be refused as things are, 5 when files and ledger differ.
+      The checks are those of `martlet validate before`, in the same words.
+
+      Exit 4 when a step would be refused as things are, or a check fails; 5 when files and ledger differ.
       """)
 
   @OptionGroup var options: GlobalOptions
@@ -29,8 +32,10 @@ struct PlanCommand: LeafCommand {
     let project = try MigrationProject(context, migrations)
     let plan = try project.migrator.planUp(range.request)
     let findings = Lint.lint(project.files.migrations, server: plan.release)
-    context.console.show(PlanPage(plan: plan, findings: findings))
-    guard plan.conflicts.isEmpty else { return .checksFailed }
+    let checks = try PlanChecks(project, plan, context).results()
+    context.console.show(PlanPage(plan: plan, findings: findings, checks: checks))
+    let hasFailed = checks.contains { $0.status == .failed || $0.status == .error }
+    guard plan.conflicts.isEmpty, !hasFailed else { return .checksFailed }
     context.console.next(plan.isEmpty ? "martlet migrate status" : "martlet migrate up")
     return check && !plan.isEmpty ? .pending : .done
   }

@@ -1,15 +1,18 @@
 import BSON
 import Migration
+import Validation
 
 /// A plan, as `plan`, `--dry-run` and the question before a run show it.
 struct PlanPage: CommandOutput {
   let plan: Plan
   let findings: [Finding]
+  let checks: [CheckResult]
 
   /// - Parameter findings: of all migrations; those outside the plan are left out.
-  init(plan: Plan, findings: [Finding] = []) {
+  init(plan: Plan, findings: [Finding] = [], checks: [CheckResult] = []) {
     let names = Set(plan.migrations.map(\.name))
     self.plan = plan
+    self.checks = checks
     self.findings = plan.direction == .up ? findings.filter { names.contains($0.migration) } : []
   }
 
@@ -25,7 +28,17 @@ struct PlanPage: CommandOutput {
       "migrations": .array(plan.migrations.map(json)),
       "conflicts": .array(plan.conflicts.map(\.json)),
       "findings": .array(findings.map(FindingPage.json)),
+      "checks": .array(checks.map(json)),
       "unreachableMembers": .strings(plan.unreachableMembers),
+    ]
+  }
+
+  private func json(_ check: CheckResult) -> JSONValue {
+    [
+      "id": .string(check.id), "subject": .string(check.subject),
+      "status": .string(check.status.rawValue), "message": .string(check.message),
+      "certainty": .string(check.certainty.word), "findings": .integer(check.findings),
+      "command": .string(optional: check.command), "fix": .string(optional: check.fix),
     ]
   }
 
@@ -82,6 +95,7 @@ struct PlanPage: CommandOutput {
         FindingPage.line(finding, to: &page, indent: "  ")
       }
     }
+    write(checks, to: &page)
     if !plan.unreachableMembers.isEmpty {
       page.line()
       page.line(
@@ -91,6 +105,25 @@ struct PlanPage: CommandOutput {
     }
     page.errors(
       "conflicts: nothing can be done before they are settled", plan.conflicts)
+  }
+
+  /// What did not pass, as `validate before` says it.
+  private func write(_ checks: [CheckResult], to page: inout Page) {
+    guard !checks.isEmpty else { return }
+    page.line()
+    let passed = checks.count { $0.status == .passed }
+    page.line("checks  \("\(passed) of \(checks.count) passed", .dim)")
+    for check in checks where check.status != .passed && check.applies {
+      let style: Style =
+        switch check.status {
+        case .failed, .error: .bad
+        case .warning: .warning
+        case .skipped, .passed: .dim
+        }
+      page.line(
+        "  \(check.status.rawValue, style) \(check.id, .bold) \(check.subject): \(check.message)")
+      if let fix = check.fix { page.line("       \("fix: \(fix)", .dim)") }
+    }
   }
 
   var title: String {

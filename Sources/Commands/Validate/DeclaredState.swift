@@ -103,35 +103,3 @@ struct DeclaredState {
     return command.filteringElements { !ignored.contains($0.key) }
   }
 }
-
-/// What pending migrations will do to what is there now.
-struct PlannedState {
-  private(set) var indexes: [Expectations.Index] = []
-  private(set) var validators: [Expectations.Validator] = []
-  /// Collections that an earlier step changes: what is there now says nothing about them.
-  private var touched: Set<String> = []
-
-  mutating func apply(_ migration: Migration) {
-    for step in migration.up { apply(step, migration.name) }
-  }
-
-  private mutating func apply(_ step: Step, _ source: String) {
-    guard let target = step.target else { return }
-    switch step.name {
-    case "createIndexes":
-      guard !touched.contains(target), step.options.unless == nil else { return }
-      indexes += StepEffects.specs(step.command).map { .init(target, $0, source: source) }
-    case "collMod":
-      guard let validator = step.command["validator"]?.documentValue, !validator.isEmpty,
-        step.command["validationLevel"] != "off", !touched.contains(target)
-      else { return }
-      validators.append(.init(target, validator, source: source))
-    case "create": break
-    case "renameCollection":
-      touched.insert(StepEffects.collection(target))
-      touched.insert(StepEffects.collection(step.command["to"]?.stringValue ?? ""))
-    default:
-      touched.formUnion(StepEffects(step).all.map(\.collection))
-    }
-  }
-}

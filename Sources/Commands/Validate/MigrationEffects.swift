@@ -27,6 +27,7 @@ struct MigrationEffects {
     for migration in migrations where !applied.contains(migration.name) { planned.apply(migration) }
     expectations.plannedIndexes = planned.indexes
     expectations.plannedValidators = planned.validators
+    expectations.unseen = planned.unseen
     if let before { expectations.changes = changes(since: Set(before)) }
     return expectations
   }

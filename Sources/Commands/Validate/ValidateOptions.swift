@@ -40,6 +40,20 @@ struct CheckingOptions: ParsableArguments {
     help: ArgumentHelp("Skip what is not done after this time.", valueName: "time"))
   var timeBudget: TimeSpan?
 
-  @Flag(help: "Also let the server validate every collection: slow, and it takes locks.")
+  @Flag(help: "Also let the server validate every collection, in the background: slow.")
   var integrity = false
+
+  @Flag(help: "Also prove, by writing a document, that a majority of the members takes writes.")
+  var writeCheck = false
+
+  @Option(
+    help: ArgumentHelp(
+      "How long the window may take: the oplog has to reach that far.", valueName: "time"))
+  var maxRuntime: TimeSpan?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep what is done in this file: a run that was killed goes on there.", valueName: "file"),
+    completion: .file())
+  var state: String?
 }

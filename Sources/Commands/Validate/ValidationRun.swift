@@ -12,6 +12,10 @@ struct ValidationRun {
   let checking: CheckingOptions
   let reporting: ReportingOptions
   let database: String
+  /// False while a window has stopped them: what needs them is checked when they run again.
+  var servicesRun = true
+  /// Nobody else needs the collections: the server may lock them to look.
+  var isAlone = false
 
   init(
     _ context: CommandContext, _ phase: Phase, _ checking: CheckingOptions,
@@ -38,7 +42,7 @@ struct ValidationRun {
     let pool = try context.pool(settings)
     let (effects, found) = try pool.withClient { try self.effects($0) }
     var checks = phase == .before ? try pool.withClient { try serverChecks($0) } : []
-    checks += found
+    if phase != .started { checks += found }
     let outcome = try validator(pool, rules, effects.expectations(since: old?.migrations)).run(
       takesSnapshot: checking.save != nil, against: old)
     var report = Report(
@@ -81,7 +85,9 @@ struct ValidationRun {
     var options = CheckOptions(cancellation: context.cancellation)
     options.readPreference = checking.secondary ? .secondaryPreferred : .primary
     options.timeBudget = checking.timeBudget?.duration
-    options.checksIntegrity = checking.integrity
+    if checking.integrity { options.integrity = isAlone ? .full : .background }
+    options.servicesRun = servicesRun
+    options.stateFile = checking.state.map(path)
     options.folder = settings.folder
     let progress = CheckDisplay(context.console)
     options.progress = { progress.show($0) }
@@ -96,8 +102,9 @@ struct ValidationRun {
   private func serverChecks(_ client: Client) throws -> [CheckResult] {
     let checks = ServerChecks(
       client: client, server: try client.hello(), database: database,
-      collection: settings.migrationsCollection.value, cancellation: context.cancellation)
-    return try checks.all(write: false).map(\.result)
+      collection: settings.migrationsCollection.value, cancellation: context.cancellation,
+      runtime: checking.maxRuntime?.duration)
+    return try checks.all(write: checking.writeCheck).map(\.result)
   }
 
   /// What the ledger says is applied, and what the files say that means.
@@ -105,11 +112,17 @@ struct ValidationRun {
     let name = settings.migrationsCollection.value
     var checks: [CheckResult] = []
     let files = try MigrationProject.load(settings, needed: false)
-    if let error = files.errors.first {
+    let folder = settings.migrationsDirectory.value
+    if phase == .before, FileManager.default.fileExists(atPath: folder) {
+      checks += FileChecks.check(folder).map(\.result)
+      let migrator = try Migrator(
+        pool: try context.pool(settings), database: database, files: files,
+        names: LedgerNames(ledger: name))
+      checks += LedgerChecks(migrator: migrator).all().map(\.result)
+    } else if let error = files.errors.first {
       checks.append(
         .broken(
-          "migration-files", settings.migrationsDirectory.value, ErrorReport(error).message,
-          fix: "martlet migrate lint"))
+          "migration-files", folder, ErrorReport(error).message, fix: "martlet migrate lint"))
     }
     var applied: Set<String> = []
     do {
@@ -127,7 +140,7 @@ struct ValidationRun {
             fix: "martlet migrate up goes on, martlet migrate down takes it back"))
       }
     } catch let error as MigrationError {
-      checks.append(.broken("migration-ledger", name, error.message, fix: error.hint))
+      if phase != .before { checks.append(.broken("ledger", name, error.message, fix: error.hint)) }
     }
     return (MigrationEffects(migrations: files.migrations, applied: applied, ledger: name), checks)
   }

@@ -24,18 +24,15 @@ struct WindowActions {
 
   func perform(_ stage: WindowStage) throws -> Result {
     switch stage {
-    case .doctor: return try martlet(["doctor"])
-    case .backup:
-      guard !run.command.noBackup else { return .skipped("--no-backup") }
-      return try martlet(["backup", "run", "--tag", "window"])
-    case .verify:
-      guard !run.command.noBackup else { return .skipped("--no-backup") }
-      return try martlet(["backup", "verify"])
+    case .doctor: return try martlet(["doctor", "--write-check"])
+    case .backup: return try backup()
+    case .verify: return try verify()
     case .before: return try validate(.before)
-    case .stop: return try hooks(run.window.stop)
+    case .stop: return try stop()
     case .plan: return try plan()
     case .up:
-      var words = ["migrate", "up", "--yes"]
+      // The lock of a run that was killed is free after a minute.
+      var words = ["migrate", "up", "--yes", "--wait", "3m"]
       if let left = run.timeLeft { words += ["--max-runtime", "\(left.components.seconds)s"] }
       // The window has taken one, or was told not to.
       words.append("--no-backup")
@@ -49,9 +46,10 @@ struct WindowActions {
   /// The commands that the stages stand for, for `--dry-run`.
   static func commands(_ stage: WindowStage, _ run: WindowRun) -> [String] {
     switch stage {
-    case .doctor: ["martlet doctor"]
+    case .doctor: ["martlet doctor --write-check"]
     case .backup: run.command.noBackup ? [] : ["martlet backup run --tag window"]
-    case .verify: run.command.noBackup ? [] : ["martlet backup verify"]
+    case .verify:
+      run.command.noBackup ? [] : ["martlet backup verify --latest --depth \(depth(run))"]
     case .before: ["martlet validate before --save \(run.snapshotPath)"]
     case .stop: run.window.stop
     case .plan: ["martlet migrate plan"]
@@ -65,7 +63,7 @@ struct WindowActions {
   // MARK: -
 
   /// Another command of ours, as a process of its own: what it does is what it does by hand.
-  private func martlet(_ words: [String], output: String? = nil) throws -> Result {
+  func martlet(_ words: [String], output: String? = nil) throws -> Result {
     let options = run.context.options
     var all = [Self.executable] + words
     let passed: [(String, String?)] = [
@@ -80,7 +78,7 @@ struct WindowActions {
     let command = ShellCommand(
       text, in: run.context.surroundings.folder, timeout: .seconds(30 * 86_400),
       grace: .seconds(120), isShown: true)
-    switch try command.run(cancellation) {
+    switch try watched(command) {
     case .exit(0): return Result()
     case .exit(let code):
       let status = CommandStatus(rawValue: code) ?? .failed
@@ -89,6 +87,72 @@ struct WindowActions {
     case .timedOut: return Result(status: .failed, detail: "it did not end")
     case .notStarted(let why): return Result(status: .failed, detail: why)
     }
+  }
+
+  /// Runs it, and journals the process: a window that is killed leaves it behind.
+  private func watched(_ command: ShellCommand) throws -> ShellCommand.Outcome {
+    defer { run.journal.process = nil }
+    return try command.run(cancellation) { pid in
+      run.journal.process = WindowJournal.Process(pid)
+      try? run.save()
+    }
+  }
+
+  // MARK: - backup
+
+  private func backup() throws -> Result {
+    guard !run.command.noBackup else { return .skipped("--no-backup") }
+    let result = try martlet(["backup", "run", "--tag", "window"], output: run.backupPath)
+    guard result.status == .done else { return result }
+    guard let id = Self.document(run.backupPath)?["id"]?.stringValue else {
+      return Result(status: .failed, detail: "the backup's id cannot be read")
+    }
+    run.journal.backup = id
+    return Result(detail: id)
+  }
+
+  /// Every document is read back, unless only checksums can be: of what is encrypted the key is elsewhere.
+  private func verify() throws -> Result {
+    guard !run.command.noBackup else { return .skipped("--no-backup") }
+    guard let id = run.journal.backup else {
+      return Result(status: .failed, detail: "this window made no backup")
+    }
+    var result = try martlet(["backup", "verify", id, "--depth", Self.depth(run)])
+    if result.status == .done {
+      result.detail =
+        "\(id): every \(Self.depth(run) == "documents" ? "document" : "checksum") read back"
+    }
+    return result
+  }
+
+  private static func depth(_ run: WindowRun) -> String {
+    let isOpen =
+      run.settings.configuration.backup.recipients.isEmpty
+      || run.context.surroundings.environment["MARTLET_AGE_IDENTITY"] != nil
+    return isOpen ? "documents" : "checksums"
+  }
+
+  // MARK: - hooks
+
+  /// The snapshot is taken again when the writers are gone: what they wrote since is no finding.
+  private func stop() throws -> Result {
+    let result = try hooks(run.window.stop)
+    guard result.status == .done, !result.isSkipped, !run.journal.mayHaveChanged else {
+      return result
+    }
+    let old = try SnapshotFile.read(run.snapshotPath, database: run.database)
+    var expectations = Expectations()
+    expectations.ownCollections = [run.settings.migrationsCollection.value]
+    var options = CheckOptions(cancellation: cancellation)
+    options.folder = run.settings.folder
+    var new = try Validator(
+      try run.context.pool(run.settings), database: run.database, phase: .before,
+      expectations: expectations, options: options
+    ).snapshot()
+    new.queries = old.queries
+    new.migrations = old.migrations
+    try SnapshotFile.write(new, to: run.snapshotPath)
+    return Result(detail: (result.detail ?? "") + "; snapshot taken without writers")
   }
 
   private static var executable: String {
@@ -102,7 +166,7 @@ struct WindowActions {
     let timeout = run.command.hookTimeout?.duration ?? .seconds(300)
     for hook in hooks {
       let command = ShellCommand(hook, in: run.settings.folder, timeout: timeout, isShown: true)
-      switch try command.run(cancellation) {
+      switch try watched(command) {
       case .exit(0): continue
       case .exit(let code):
         return Result(status: .failed, detail: "the hook `\(hook)` ended with exit code \(code)")
@@ -121,6 +185,16 @@ struct WindowActions {
 
   /// Commands, or addresses that have to answer.
   private func health() throws -> Result {
+    let answers = try answers()
+    guard answers.status == .done, run.hasStartedRules else { return answers }
+    // What only running services can show: rules with `when: started`.
+    let checked = try validate(.started)
+    guard checked.status == .done, !answers.isSkipped else { return checked }
+    return Result(
+      detail: [answers.detail, checked.detail].compactMap(\.self).joined(separator: "; "))
+  }
+
+  private func answers() throws -> Result {
     guard !run.window.health.isEmpty else { return .skipped("no health checks configured") }
     for check in run.window.health {
       let isAddress = check.hasPrefix("http://") || check.hasPrefix("https://")
@@ -128,7 +202,7 @@ struct WindowActions {
       var isHealthy = false
       for attempt in 1...run.command.healthAttempts {
         let command = ShellCommand(text, in: run.settings.folder, timeout: .seconds(60))
-        isHealthy = try command.run(cancellation) == .exit(0)
+        isHealthy = try watched(command) == .exit(0)
         if isHealthy || attempt == run.command.healthAttempts { break }
         for _ in 0..<30 where cancellation.reason == nil { usleep(100_000) }
       }
@@ -144,17 +218,25 @@ struct WindowActions {
   private func validate(_ phase: Phase) throws -> Result {
     var checking = try CheckingOptions.parse([])
     checking.rules = run.command.rules
-    if phase == .before {
+    switch phase {
+    case .before:
       checking.save = run.snapshotPath
-    } else {
-      checking.against = run.snapshotPath
+      checking.writeCheck = true
+      checking.maxRuntime = run.command.maxRuntime
+    case .after: checking.against = run.snapshotPath
+    case .started: break
     }
-    let found = try ValidationRun(
-      run.context, phase, checking, run.command.reporting, run.command.migrations
-    ).run()
-    run.report.checks += found.checks
-    run.report.environment = found.environment
-    if phase == .after { run.report.metrics = found.metrics }
+    checking.integrity = run.command.integrity && phase == .after
+    checking.state = "\(run.folder)/window-\(phase.rawValue).state"
+    // The report is written once, by the window.
+    var reporting = run.command.reporting
+    reporting.report = nil
+    var validation = try ValidationRun(
+      run.context, phase, checking, reporting, run.command.migrations)
+    validation.servicesRun = false
+    validation.isAlone = !run.window.stop.isEmpty
+    let found = try validation.run()
+    try run.keep(found, of: phase)
     let failed = found.count(.failed) + found.count(.error)
     guard found.verdict == .failed else {
       return Result(detail: "\(found.count(.passed)) checks passed")
@@ -173,17 +255,24 @@ struct WindowActions {
     guard result.status == .done else { return result }
     result = try martlet(["migrate", "plan"], output: run.planPath)
     guard result.status == .done else { return result }
-    run.report.plan = Self.entries(run.planPath)
+    let steps = Words.counted(Int64(Self.entries(run.planPath).count), "steps")
     try run.context.confirm(
-      "Apply these \(Words.counted(Int64(run.report.plan.count), "steps")) to \(run.database)?",
-      run.command.confirmation, run.settings)
-    return Result(detail: Words.counted(Int64(run.report.plan.count), "steps"))
+      "Apply these \(steps) to \(run.database)?", run.command.confirmation, run.settings)
+    return Result(detail: steps)
   }
 
-  private static func entries(_ path: String) -> [PlanEntry] {
-    guard let data = FileManager.default.contents(atPath: path),
-      let document = try? ExtendedJSON.parseDocument(utf8: [UInt8](data))
-    else { return [] }
+  private static func document(_ path: String) -> Document? {
+    FileManager.default.contents(atPath: path).flatMap {
+      try? ExtendedJSON.parseDocument(utf8: [UInt8]($0))
+    }
+  }
+
+  static func strings(_ path: String, _ name: String) -> [String] {
+    (document(path)?[name]?.arrayValue ?? []).compactMap(\.stringValue)
+  }
+
+  static func entries(_ path: String) -> [PlanEntry] {
+    guard let document = document(path) else { return [] }
     func list(_ document: Document, _ name: String) -> [Document] {
       (document[name]?.arrayValue ?? []).compactMap(\.documentValue)
     }
@@ -197,15 +286,6 @@ struct WindowActions {
           state: step["effect"]?.stringValue,
           detail: impact.isEmpty ? nil : impact.joined(separator: "; "))
       }
-    }
-  }
-
-  /// Takes back what `up` did; true when that is done.
-  func takeBack(_ action: Configuration.FailureAction) throws -> Bool {
-    switch action {
-    case .stop: return false
-    case .down: return try martlet(["migrate", "down", "--batch", "--yes"]).status == .done
-    case .restore: return try martlet(["restore", "--latest", "--yes"]).status == .done
     }
   }
 }

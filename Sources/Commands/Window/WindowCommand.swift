@@ -43,6 +43,10 @@ struct WindowCommand: LeafCommand {
   @Option(help: ArgumentHelp("Rules file (validation/rules.yaml).", valueName: "file"))
   var rules: String?
 
+  @Flag(
+    help: "Let the server validate every collection fully, while the services are stopped: slow.")
+  var integrity = false
+
   @Option(
     help: ArgumentHelp("What would end after this time is not begun.", valueName: "time"))
   var maxRuntime: TimeSpan?

@@ -17,31 +17,119 @@ extension WindowJournal {
     }
     var journal = WindowJournal(database: database, startedAt: startedAt)
     journal.isFinished = document["finished"]?.boolValue ?? false
-    for fields in (document["stages"]?.arrayValue ?? []).compactMap(\.documentValue) {
-      guard let stage = WindowStage(rawValue: fields["stage"]?.stringValue ?? ""),
-        let state = State(rawValue: fields["state"]?.stringValue ?? "")
-      else { continue }
-      journal.entries.append(
-        Entry(
-          stage: stage, state: state, startedAt: fields["startedAt"]?.integerValue ?? 0,
-          duration: fields["durationMs"]?.integerValue ?? 0,
-          detail: fields["detail"]?.stringValue))
+    journal.entries = entries(document["stages"])
+    journal.past = entries(document["attempts"])
+    journal.notes = (document["notes"]?.arrayValue ?? []).compactMap(\.stringValue)
+    journal.backup = document["backup"]?.stringValue
+    journal.mayHaveChanged = document["mayHaveChanged"]?.boolValue ?? false
+    journal.recovery = recovery(document["recovery"]?.documentValue)
+    if let fields = document["process"]?.documentValue, let pid = fields["pid"]?.integerValue,
+      let begunAt = fields["begunAt"]?.stringValue
+    {
+      journal.process = Process(pid: Int32(truncatingIfNeeded: pid), begunAt: begunAt)
+    }
+    for element in document["expectedMs"]?.documentValue ?? [:] {
+      guard let stage = WindowStage(rawValue: element.key) else { continue }
+      journal.expected[stage] = element.value.integerValue
     }
     return journal
   }
 
-  func write(_ path: String) throws(CommandError) {
-    let stages = entries.map { entry -> JSONValue in
-      [
-        "stage": .string(entry.stage.rawValue), "state": .string(entry.state.rawValue),
-        "startedAt": .integer(entry.startedAt), "durationMs": .integer(entry.duration),
-        "detail": .string(optional: entry.detail),
-      ]
+  private static func entries(_ list: Value?) -> [Entry] {
+    (list?.arrayValue ?? []).compactMap(\.documentValue).compactMap { fields in
+      guard let stage = WindowStage(rawValue: fields["stage"]?.stringValue ?? ""),
+        let state = State(rawValue: fields["state"]?.stringValue ?? "")
+      else { return nil }
+      return Entry(
+        stage: stage, state: state, startedAt: fields["startedAt"]?.integerValue ?? 0,
+        duration: fields["durationMs"]?.integerValue ?? 0, detail: fields["detail"]?.stringValue)
     }
+  }
+
+  private static func recovery(_ fields: Document?) -> Recovery? {
+    guard let fields, let stage = WindowStage(rawValue: fields["stage"]?.stringValue ?? ""),
+      let code = fields["exitCode"]?.integerValue
+    else { return nil }
+    return Recovery(
+      stage: stage, status: CommandStatus(rawValue: Int32(truncatingIfNeeded: code)) ?? .failed,
+      detail: fields["detail"]?.stringValue ?? "",
+      isSettled: fields["settled"]?.boolValue ?? false, isBack: fields["back"]?.boolValue ?? false)
+  }
+
+  // MARK: -
+
+  func write(_ path: String) throws(CommandError) {
+    let expected = expected.sorted { $0.key.rawValue < $1.key.rawValue }
     let json: JSONValue = [
       "schema": .string(Self.schema), "database": .string(database),
-      "startedAt": .integer(startedAt), "finished": .bool(isFinished), "stages": .array(stages),
+      "startedAt": .integer(startedAt), "finished": .bool(isFinished),
+      "backup": .string(optional: backup), "mayHaveChanged": .bool(mayHaveChanged),
+      "stages": Self.json(entries), "attempts": Self.json(past), "notes": .strings(notes),
+      "recovery": recovery.map {
+        [
+          "stage": .string($0.stage.rawValue), "exitCode": .integer(Int64($0.status.rawValue)),
+          "detail": .string($0.detail), "settled": .bool($0.isSettled), "back": .bool($0.isBack),
+        ]
+      } ?? .null,
+      "process": process.map {
+        ["pid": .integer(Int64($0.pid)), "begunAt": .string($0.begunAt)]
+      } ?? .null,
+      "expectedMs": .object(expected.map { ($0.key.rawValue, .integer($0.value)) }),
     ]
     try DurableFile.write(json.text() + "\n", to: path, mode: 0o600)
+  }
+
+  private static func json(_ entries: [Entry]) -> JSONValue {
+    .array(
+      entries.map { entry in
+        [
+          "stage": .string(entry.stage.rawValue), "state": .string(entry.state.rawValue),
+          "startedAt": .integer(entry.startedAt), "durationMs": .integer(entry.duration),
+          "detail": .string(optional: entry.detail),
+        ]
+      })
+  }
+}
+
+extension WindowJournal.Process {
+  /// A process that has just been started.
+  init?(_ pid: Int32) {
+    guard let begunAt = Self.begun(pid) else { return nil }
+    self.init(pid: pid, begunAt: begunAt)
+  }
+
+  /// Its shell, or anything else in its group; zombies are over.
+  var isAlive: Bool {
+    guard FileManager.default.fileExists(atPath: "/proc/self/stat") else {
+      return kill(-pid, 0) == 0
+    }
+    if let now = Self.begun(pid), now != begunAt { return false }
+    let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return all.compactMap { Int32($0) }.contains { other in
+      guard let fields = Self.fields(other), fields.count > 2 else { return false }
+      return fields[0] != "Z" && fields[2] == String(pid)
+    }
+  }
+
+  /// Asks the whole group to end, and ends it after `grace`. Blocks.
+  func stop(grace: Duration) {
+    kill(-pid, SIGTERM)
+    let deadline = ContinuousClock.now + grace
+    while ContinuousClock.now < deadline, isAlive { usleep(50_000) }
+    kill(-pid, SIGKILL)
+    for _ in 0..<200 where isAlive { usleep(10_000) }
+  }
+
+  /// When the process began, in ticks since boot; nil where there is none, or the system does not tell.
+  private static func begun(_ pid: Int32) -> String? {
+    fields(pid).flatMap { $0.count > 19 ? $0[19] : nil }
+  }
+
+  /// What follows the name, which may hold blanks: state, parent, group, …
+  private static func fields(_ pid: Int32) -> [String]? {
+    guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+      let name = text.lastIndex(of: ")")
+    else { return nil }
+    return text[text.index(after: name)...].split(separator: " ").map(String.init)
   }
 }

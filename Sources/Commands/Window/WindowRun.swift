@@ -1,4 +1,5 @@
 import ArgumentParser
+import BSON
 import Foundation
 import MongoDB
 import Validation
@@ -33,6 +34,7 @@ final class WindowRun {
   private var journalPath: String { "\(folder)/window.json" }
   var snapshotPath: String { "\(folder)/window-before.json" }
   var planPath: String { "\(folder)/window-plan.json" }
+  var backupPath: String { "\(folder)/window-backup.json" }
   var window: Configuration.Window { settings.configuration.window }
   var onFailure: Configuration.FailureAction { window.onFailure ?? .down }
 
@@ -47,19 +49,20 @@ final class WindowRun {
   func run() throws -> (Report, CommandStatus) {
     try begin()
     var status = CommandStatus.done
-    for stage in WindowStage.allCases where !journal.isSettled(stage) {
-      if let late = late(stage) {
-        status = try end(.stopped, at: stage, late)
-        break
-      }
-      let result = try perform(stage)
-      if result.status != .done {
-        status = try end(result.status, at: stage, result.detail ?? "failed")
-        break
+    if let failure = journal.recovery {
+      status = try answer(failure)
+    } else {
+      for stage in WindowStage.allCases where !journal.isSettled(stage) {
+        let result = try late(stage) ?? perform(stage)
+        if result.status != .done {
+          let detail = result.detail ?? "failed"
+          status = try answer(.init(stage: stage, status: result.status, detail: detail))
+          break
+        }
       }
     }
     journal.isFinished = status == .done
-    try journal.write(journalPath)
+    try save()
     finishReport(status)
     notify(status)
     return (report, status)
@@ -72,30 +75,65 @@ final class WindowRun {
     let old = try WindowJournal.read(journalPath)
     if let old, !old.isFinished, !command.abandon {
       guard command.resume else {
-        let place = old.standing.map { " at \($0.title)" } ?? ""
         throw CommandError(
-          .refused, "a window on \(old.database) was begun and stopped\(place)",
+          .refused, "a window on \(old.database) was begun and stopped \(old.place)",
           hint: "martlet window --resume goes on, --abandon begins anew")
       }
       guard old.database == database else {
         throw CommandError(.usage, "the window was on \(old.database), not on \(database)")
       }
-      journal = old
-      report.notes.append("Resumed; it stood at \(old.standing?.title ?? "the beginning").")
-      // Hooks that stopped the services may have been undone since, for example by a failure.
-      if old.standing?.isInside == true { journal.entries.removeAll { $0.stage == .stop } }
+      try goOn(old)
     } else if command.resume {
       throw CommandError(
         .usage, "there is no window to resume", hint: "martlet window begins one")
+    } else {
+      if let old {
+        stopLeftover(of: old)
+        journal.expected = old.isFinished ? old.durations : old.expected
+      }
+      let states = Phase.allCases.map { "\(folder)/window-\($0.rawValue).state" }
+      let files = [snapshotPath, planPath, backupPath] + Phase.allCases.map(evidencePath) + states
+      for path in files {
+        try? FileManager.default.removeItem(atPath: path)
+      }
     }
-    try journal.write(journalPath)
+    try save()
   }
 
+  private func goOn(_ old: WindowJournal) throws {
+    journal = old
+    stopLeftover(of: old)
+    journal.notes.append("Resumed; it had stopped \(old.place).")
+    // A failure whose answer was cut off is answered first.
+    if journal.recovery?.isSettled == false {
+      let failed = journal.recovery?.stage
+      for index in journal.entries.indices where journal.entries[index].stage != failed {
+        guard journal.entries[index].state == .running else { continue }
+        journal.entries[index].state = .interrupted
+      }
+      return
+    }
+    journal.takeUp()
+    context.console.status("resumed: it had stopped \(old.place, .bold)")
+  }
+
+  /// What a killed window had started may still run, and work against what comes now.
+  private func stopLeftover(of old: WindowJournal) {
+    guard let process = old.process, process.isAlive else { return }
+    context.console.warn("what the killed window had started still runs: stopping it")
+    process.stop(grace: .seconds(120))
+    journal.notes.append("What the killed window had started was still running, and was stopped.")
+    journal.process = nil
+  }
+
+  func save() throws { try journal.write(journalPath) }
+
   private func perform(_ stage: WindowStage) throws -> WindowActions.Result {
-    context.console.status("\("==", .dim) \(stage.title, .bold)")
+    context.console.status("\("==", .dim) \(stage.title, .bold)\(left(stage), .dim)")
     let started = Clock.now()
     journal.set(.init(stage: stage, state: .running, startedAt: started, duration: 0))
-    try journal.write(journalPath)
+    if stage == .up { journal.mayHaveChanged = true }
+    try save()
     var result: WindowActions.Result
     do {
       result = try WindowActions(run: self).perform(stage)
@@ -110,92 +148,105 @@ final class WindowRun {
       .init(
         stage: stage, state: state, startedAt: started, duration: max(0, Clock.now() - started),
         detail: result.detail))
-    try journal.write(journalPath)
+    try save()
     return result
   }
 
-  /// Why a stage would not fit; estimated from what is known by then.
-  private func late(_ stage: WindowStage) -> String? {
-    guard let deadline, let limit, stage != .start, stage != .health else { return nil }
-    func took(_ stage: WindowStage) -> Int64 {
-      journal.entries.first { $0.stage == stage }?.duration ?? 0
-    }
-    let estimate: Int64 =
-      switch stage {
-      case .verify: took(.backup)
-      // What `up` changes is validated afterwards, and may have to be taken back.
-      case .stop, .plan, .up: took(.before)
-      case .after: 0
-      default: 0
-      }
-    let left = deadline - ContinuousClock.now
-    guard left < .milliseconds(estimate) || left <= .zero else { return nil }
+  // MARK: - time
+
+  /// Why a stage would not fit; estimated from the window before, and from what is known by now.
+  private func late(_ stage: WindowStage) throws -> WindowActions.Result? {
     // Once the data has changed, stopping half way is worse than being late.
-    if stage == .after { return nil }
-    return "it would not end within \(Quantity.time(limit))"
+    guard let deadline, let limit, ![.after, .start, .health].contains(stage) else { return nil }
+    let left = deadline - ContinuousClock.now
+    let needed = estimate(from: stage)
+    guard left < .milliseconds(needed) || left <= .zero else { return nil }
+    let detail =
+      "not begun: what is left takes about \(Quantity.time(.milliseconds(needed))), "
+      + "and \(Quantity.time(max(.zero, left))) of \(Quantity.time(limit)) remain"
+    journal.set(
+      .init(stage: stage, state: .failed, startedAt: Clock.now(), duration: 0, detail: detail))
+    try save()
+    return .init(status: .stopped, detail: detail)
+  }
+
+  /// Milliseconds until the services run again: each stage as long as last time, or as its like.
+  private func estimate(from stage: WindowStage) -> Int64 {
+    func took(_ stage: WindowStage) -> Int64 {
+      if let entry = journal.entries.first(where: { $0.stage == stage && $0.state == .done }) {
+        return entry.duration
+      }
+      return journal.expected[stage] ?? 0
+    }
+    return WindowStage.allCases.drop { $0 != stage }.reduce(0) { sum, next in
+      guard next != .health, !journal.isSettled(next) else { return sum }
+      if let known = journal.expected[next] { return sum + known }
+      switch next {
+      case .verify: return sum + took(.backup) / 2
+      // What `up` changes is validated afterwards.
+      case .after: return sum + took(.before)
+      default: return sum
+      }
+    }
+  }
+
+  private func left(_ stage: WindowStage) -> String {
+    let needed = estimate(from: stage)
+    var words: [String] = []
+    if needed > 0 { words.append("about \(Quantity.time(.milliseconds(needed))) of work left") }
+    if let timeLeft { words.append("\(Quantity.time(timeLeft)) of time left") }
+    return words.isEmpty ? "" : "  \(words.joined(separator: ", "))"
   }
 
   /// Time that is left, for commands that can stop by themselves.
   var timeLeft: Duration? { deadline.map { max(.seconds(1), $0 - ContinuousClock.now) } }
 
-  // MARK: - failure
+  /// Whether rules wait for the services to run again.
+  var hasStartedRules: Bool {
+    let path =
+      command.rules.map { ConfigurationFile.resolve($0, from: context.surroundings.folder) }
+      ?? settings.validationRules.value
+    return (try? RulesLoader().load(path))?.has(.started) ?? false
+  }
 
-  private func end(
-    _ status: CommandStatus, at stage: WindowStage, _ detail: String
-  ) throws -> CommandStatus {
-    report.notes.append("Stopped at \(stage.title): \(detail).")
-    // Hooks and inverses have to run even after Ctrl-C.
-    let actions = WindowActions(run: self, cancellation: Cancellation())
-    guard stage.isInside else {
-      report.notes.append(
-        stage == .health
-          ? "The migrations are applied and the services were started; the health checks failed."
-          : "Nothing was changed, and no service was stopped.")
-      return status
-    }
-    var starts = true
-    if stage.mayHaveChanged, status != .stopped {
-      switch onFailure {
-      case .stop:
-        starts = false
-        report.notes.append("On failure: stop. Nothing was taken back; services stay stopped.")
-      case .down, .restore:
-        let isBack = try actions.takeBack(onFailure)
-        starts = isBack
-        report.notes.append(
-          isBack
-            ? "On failure: \(onFailure.rawValue). The database is back as it was."
-            : "On failure: \(onFailure.rawValue) FAILED. Services stay stopped; look at the log.")
-      }
-    } else if stage == .up {
-      // Stopped at a safe point: the migrations are half way, and only --resume makes them whole.
-      starts = false
-      report.notes.append("Services stay stopped: martlet window --resume goes on.")
-    }
-    if starts, stage != .start {
-      let failed = try actions.hooks(window.start).status != .done
-      report.notes.append(
-        failed ? "A start hook failed: look at the services." : "Services were started again.")
-    }
-    return status
+  // MARK: - evidence
+
+  func evidencePath(_ phase: Phase) -> String { "\(folder)/window-\(phase.rawValue).report.json" }
+
+  /// Keeps what a stage has found, so that a resumed window still has it.
+  func keep(_ found: Report, of phase: Phase) throws {
+    let options = ReportOptions(
+      showsValues: command.reporting.showValues, maximumRows: ReportOptions().maximumRows)
+    try DurableFile.write(
+      JSONReport(found, options).text, to: evidencePath(phase), mode: 0o600)
+  }
+
+  private func evidence(_ phase: Phase) -> Report? {
+    guard let data = FileManager.default.contents(atPath: evidencePath(phase)),
+      let document = try? ExtendedJSON.parseDocument(utf8: [UInt8](data))
+    else { return nil }
+    return JSONReport.read(document)
   }
 
   private func finishReport(_ status: CommandStatus) {
     report.startedAt = journal.startedAt
     report.finishedAt = Clock.now()
-    report.timeline = journal.entries.map { entry in
-      let state: TimelineEntry.State =
-        switch entry.state {
-        case .done: .done
-        case .skipped: .skipped
-        case .failed: .failed
-        case .running: .running
-        }
-      return TimelineEntry(
-        entry.stage.title, startedAt: entry.startedAt, duration: entry.duration, state: state,
+    report.timeline = journal.timeline.map { entry in
+      TimelineEntry(
+        entry.stage.title, startedAt: entry.startedAt, duration: entry.duration,
+        state: TimelineEntry.State(rawValue: entry.state.rawValue) ?? .running,
         detail: entry.detail)
     }
+    for phase in Phase.allCases {
+      guard let found = evidence(phase) else { continue }
+      report.checks += found.checks
+      if !found.environment.isEmpty { report.environment = found.environment }
+      if !found.metrics.isEmpty { report.metrics = found.metrics }
+    }
+    report.plan = WindowActions.entries(planPath)
+    report.notes = journal.notes
     if report.environment.isEmpty { report.environment = [Fact("database", database)] }
+    if let backup = journal.backup { report.environment.append(Fact("backup", backup)) }
     report.environment.append(Fact("exit code", "\(status.rawValue), \(status.meaning)"))
   }
 

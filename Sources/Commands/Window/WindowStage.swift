@@ -22,43 +22,7 @@ enum WindowStage: String, Sendable, Hashable, CaseIterable {
 
   /// Services are down while these run.
   var isInside: Bool { [.stop, .plan, .up, .after, .start].contains(self) }
-}
 
-/// How far a window is: written before and after every stage, so that a killed one says where it stood.
-struct WindowJournal: Sendable, Hashable {
-  static let schema = "martlet-window/1"
-
-  enum State: String, Sendable, Hashable { case running, done, skipped, failed }
-
-  struct Entry: Sendable, Hashable {
-    var stage: WindowStage
-    var state: State
-    /// Milliseconds since 1970.
-    var startedAt: Int64
-    /// Milliseconds.
-    var duration: Int64
-    var detail: String?
-  }
-
-  var database: String
-  var startedAt: Int64
-  var entries: [Entry] = []
-  var isFinished = false
-
-  func state(of stage: WindowStage) -> State? {
-    entries.last { $0.stage == stage }?.state
-  }
-
-  /// What is done, or was left out, is not done again; the rest is.
-  func isSettled(_ stage: WindowStage) -> Bool {
-    [.done, .skipped].contains(state(of: stage))
-  }
-
-  /// The stage that it died or failed in.
-  var standing: WindowStage? { entries.last { $0.state == .running || $0.state == .failed }?.stage }
-
-  mutating func set(_ entry: Entry) {
-    entries.removeAll { $0.stage == entry.stage }
-    entries.append(entry)
-  }
+  /// These need the services to be down, and begin with stopping them again.
+  var needsStopped: Bool { [.stop, .plan, .up, .after].contains(self) }
 }

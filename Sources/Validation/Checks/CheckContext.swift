@@ -12,6 +12,10 @@ final class CheckContext {
   private var names: [String] = []
   private var indexLists: [String: [IndexInfo]] = [:]
   var current: (id: String, subject: String) = ("", "")
+  /// The snapshot that this run is compared with.
+  var old: Snapshot?
+  /// Where what is done is kept.
+  var state: CheckState?
   var checksDone = 0
   var checks = 0
 
@@ -24,6 +28,9 @@ final class CheckContext {
     server = try database.client.hello()
     deadline = options.timeBudget.map { ContinuousClock.now + $0 }
   }
+
+  /// The check that is being made, as ``CheckState`` knows it.
+  var key: String { "\(checksDone) \(current.id) \(current.subject)" }
 
   /// Commands of a scan.
   var scan: CommandOptions {

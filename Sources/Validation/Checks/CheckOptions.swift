@@ -21,8 +21,12 @@ public struct CheckOptions: Sendable {
   public var comment = "martlet validate"
   /// Where the paths of file rules and the commands of shell rules start.
   public var folder = "."
-  /// Runs the `validate` command on every collection; slow, and it takes locks.
-  public var checksIntegrity = false
+  /// Runs the `validate` command on every collection.
+  public var integrity: Integrity = .none
+  /// Also makes the checks that need running services, those with `when: started`.
+  public var servicesRun = true
+  /// A file that keeps what is done: a run that was killed goes on there.
+  public var stateFile: String?
   /// Measures the named queries this many times.
   public var queryRuns = 20
   /// Called now and then from the working thread.
@@ -37,6 +41,15 @@ public struct CheckOptions: Sendable {
     self.cancellation = cancellation
     self.now = now
   }
+}
+
+/// How the server validates collections, when it is asked to.
+public enum Integrity: String, Sendable, Hashable, CaseIterable {
+  case none
+  /// Slow.
+  case background
+  /// Slower, and nobody else can use the collection meanwhile: for a window.
+  case full
 }
 
 /// What is being checked, and how far it is.

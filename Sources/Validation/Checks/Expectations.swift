@@ -23,6 +23,9 @@ public struct Expectations: Sendable, Hashable {
     /// As in `createIndexes`.
     public var spec: Document
     public var source: String
+    /// The pending migration with an earlier step that changes the documents: what is there now says
+    /// nothing about their values.
+    public var documentsChangedBy: String?
 
     public init(_ collection: String, _ spec: Document, source: String) {
       self.collection = collection
@@ -43,6 +46,19 @@ public struct Expectations: Sendable, Hashable {
       self.minimum = minimum
       self.maximum = maximum
       self.source = source
+    }
+  }
+
+  /// A check that says nothing yet.
+  public struct Unseen: Sendable, Hashable {
+    public var id: String
+    public var subject: String
+    public var reason: String
+
+    public init(_ id: String, _ subject: String, _ reason: String) {
+      self.id = id
+      self.subject = subject
+      self.reason = reason
     }
   }
 
@@ -68,6 +84,8 @@ public struct Expectations: Sendable, Hashable {
   /// Looked at before: what pending migrations will do.
   public var plannedIndexes: [Index] = []
   public var plannedValidators: [Validator] = []
+  /// What cannot be looked at before, and why.
+  public var unseen: [Unseen] = []
   /// Looked at when two snapshots are compared.
   public var changes: [DeclaredChange] = []
   /// Names of the applied migrations, for the snapshot.

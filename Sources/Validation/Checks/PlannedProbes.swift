@@ -12,13 +12,22 @@ enum PlannedProbes {
       }
       var results = [try conflict(plan, key, subject, context)]
       results += [try limit(plan, context)]
+      let earlier = plan.documentsChangedBy.map {
+        "not looked at: these fields are changed by an earlier step of \($0)"
+      }
       if plan.spec["unique"]?.isTruthy == true {
-        results += try Duplicates(context: context, rule: unique(plan, key)).run()
+        if let earlier {
+          results.append(.skipped("duplicate-keys", subject, earlier))
+        } else {
+          results += try Duplicates(context: context, rule: unique(plan, key)).run()
+        }
       }
       if let seconds = plan.spec["expireAfterSeconds"]?.doubleValue,
         let field = key.keys.first
       {
-        results.append(try blast(plan, field, seconds, context))
+        results.append(
+          try earlier.map { .skipped("ttl-blast", "\(plan.collection).\(field)", $0) }
+            ?? blast(plan, field, seconds, context))
       }
       results.append(try size(plan, key, subject, context))
       return results

@@ -40,6 +40,12 @@ struct Search {
   private func sliced(_ filter: Document, total: Int64) throws -> Found {
     var found = Found()
     var last: Value?
+    if let slice = context.state?.slice(of: context.key) {
+      last = slice["last"]
+      found.count = slice["count"]?.integerValue ?? 0
+      found.ids = slice["ids"]?.arrayValue ?? []
+      found.lookedAt = slice["lookedAt"]?.integerValue ?? 0
+    }
     while true {
       do {
         try context.checkTime()
@@ -62,6 +68,11 @@ struct Search {
       found.lookedAt += context.options.sliceSize
       context.report(done: found.lookedAt, total: total)
       last = end
+      context.state?.keep(
+        slice: [
+          "last": end, "count": .integer(found.count), "ids": .array(found.ids),
+          "lookedAt": .integer(found.lookedAt),
+        ], of: context.key)
     }
     // An `_id` of MaxKey is never returned once `min` or `max` is given.
     try collect(["$and": [["_id": .maxKey], .document(filter)]], [:], &found)

@@ -71,6 +71,28 @@ enum ServerProbes {
     ]
   }
 
+  /// A server at the end of its connections refuses the migration's as well.
+  static let connections = Probe("connections") { context in
+    let status = try context.database.client.run(
+      ["serverStatus": 1, "wiredTiger": 0, "metrics": 0, "repl": 0, "locks": 0], on: "admin",
+      options: CommandOptions(maxTime: .seconds(30)))
+    let fields = status["connections"]?.documentValue
+    guard let current = fields?["current"]?.integerValue,
+      let available = fields?["available"]?.integerValue
+    else { return [.skipped("connections", "", "the server does not tell")] }
+    let words = "\(Words.grouped(current)) open, \(Words.grouped(available)) more are possible"
+    guard available < current / 4 || available < 50 else {
+      return [.passed("connections", "", words, lookedAt: Amount(current, "connections"))]
+    }
+    return [
+      .found(
+        "connections", "", .warning, words, lookedAt: Amount(current, "connections"),
+        cause: "an application that opens too many, or a limit of open files",
+        command: "db.serverStatus().connections",
+        fix: "stop what holds them, or raise the limit")
+    ]
+  }
+
   /// Indexes that are still being built, or stand half way to being unique.
   static func indexStates(_ info: CollectionInfo) -> Probe {
     Probe("index-building", info.name) { context in
@@ -158,15 +180,62 @@ enum ServerProbes {
     ]
   }
 
+  /// The monitor works once a minute: a figure that does not rise is a monitor that hangs.
+  static let ttlPasses = Probe("ttl-passes") { context in
+    var count = 0
+    for info in try context.userCollections() {
+      count += try context.indexes(info.name).count { $0.spec.has("expireAfterSeconds") }
+    }
+    guard count > 0 else {
+      return [.skipped("ttl-passes", "", "no TTL indexes", applies: false)]
+    }
+    guard let now = try Members(context: context).ttlPasses() else {
+      return [.skipped("ttl-passes", "", "the server does not tell")]
+    }
+    let amount = Amount(now.passes, "passes")
+    let elapsed = context.old.map { (context.options.now() - $0.takenAt) / 1000 } ?? 0
+    // A restart begins at nought.
+    if let before = context.old?.ttlPasses, now.uptime > elapsed {
+      if now.passes > before {
+        return [
+          .passed(
+            "ttl-passes", "", "\(Words.grouped(now.passes - before)) since the snapshot",
+            lookedAt: amount)
+        ]
+      }
+      if elapsed > 180 { return [ttlHangs("none in \(Words.grouped(elapsed)) s", amount)] }
+    }
+    // One pass a minute, give or take those that take longer.
+    guard now.passes == 0, now.uptime > 180 else {
+      return [
+        .passed(
+          "ttl-passes", "",
+          "\(amount) in \(Words.grouped(now.uptime)) s; the snapshot is too young to see it rise",
+          lookedAt: amount, certainty: .estimated)
+      ]
+    }
+    return [ttlHangs("none in \(Words.grouped(now.uptime)) s", amount)]
+  }
+
+  private static func ttlHangs(_ words: String, _ amount: Amount) -> CheckResult {
+    .found(
+      "ttl-passes", "", .warning, "the TTL monitor made no pass: \(words)", lookedAt: amount,
+      cause: "it is switched off, this is no primary, or a delete takes very long",
+      command: "db.serverStatus().metrics.ttl",
+      fix: "look at ttlMonitorEnabled and at $currentOp of the TTL monitor")
+  }
+
   static func integrity(_ info: CollectionInfo) -> Probe {
     Probe("integrity", info.name) { context in
+      let isFull = context.options.integrity == .full
+      var command: Document = ["validate": .string(info.name)]
+      if isFull {
+        command.append("full", true)
+      } else if context.server.version >= ServerVersion(5, 0) {
+        command.append("background", true)
+      }
       let reply = try context.database.run(
-        [
-          "validate": .string(info.name),
-          "background": context.server.version >= ServerVersion(5, 0)
-            ? true : false,
-        ],
-        options: CommandOptions(maxTime: context.options.commandLimit))
+        command, options: CommandOptions(maxTime: context.options.commandLimit))
       let problems =
         ((reply["errors"]?.arrayValue ?? []) + (reply["warnings"]?.arrayValue ?? [])).count
       guard reply["valid"]?.isTruthy == false else {

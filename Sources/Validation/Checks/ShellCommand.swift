@@ -32,11 +32,15 @@ public struct ShellCommand: Sendable {
   }
 
   /// Blocks until it ends; what is over time, or cancelled, is killed with everything that it started.
+  /// - Parameter started: told the process group, before it is waited for.
   /// - Throws: ``MongoError`` of kind `cancelled` or `leaseLost`.
-  public func run(_ cancellation: Cancellation) throws(MongoError) -> Outcome {
+  public func run(
+    _ cancellation: Cancellation, started: (Int32) -> Void = { _ in }
+  ) throws(MongoError) -> Outcome {
     var pid: pid_t = 0
     let error = start(&pid)
     guard error == 0 else { return .notStarted(String(cString: strerror(error))) }
+    started(pid)
     let deadline = ContinuousClock.now + timeout
     var status: Int32 = 0
     while true {
@@ -125,6 +129,44 @@ enum ApplicationProbes {
       return [
         .passed(
           "application-file", rule.path, "it is there", lookedAt: Amount(bytes.count, "bytes"))
+      ]
+    }
+  }
+
+  /// The action is made, and its document has to come.
+  static func probe(_ rule: AuditRule) -> Probe {
+    Probe("audit-log", rule.collection) { context in
+      guard try context.collection(rule.collection) != nil else {
+        return [DocumentProbes.missing("audit-log", rule.collection, rule.collection)]
+      }
+      func count() throws -> Int64 {
+        try context.database.count(rule.collection, filter: rule.filter, command: context.scan)
+      }
+      let before = try count()
+      let command = ShellCommand(
+        rule.run, in: context.options.folder, timeout: .milliseconds(rule.timeout))
+      guard try command.run(context.options.cancellation) == .exit(0) else {
+        return [
+          .broken(
+            "audit-log", rule.collection, "the action that should be logged failed: \(rule.run)",
+            fix: "run it by hand; are the services up?")
+        ]
+      }
+      let deadline = ContinuousClock.now + .milliseconds(rule.timeout)
+      repeat {
+        if try count() > before {
+          return [.passed("audit-log", rule.collection, "the action was logged")]
+        }
+        try context.checkTime()
+        usleep(100_000)
+      } while ContinuousClock.now < deadline
+      return [
+        .found(
+          "audit-log", rule.collection, rule.header.severity,
+          "the action left no document within \(Words.time(Double(rule.timeout)))",
+          cause: "audit logging is off, or writes somewhere else",
+          command: Words.find(rule.collection, rule.filter),
+          fix: rule.header.fix ?? "look at the application's log")
       ]
     }
   }

@@ -136,6 +136,8 @@ public struct Metric: Sendable, Hashable {
 public struct TimelineEntry: Sendable, Hashable {
   public enum State: String, Sendable, Hashable, CaseIterable {
     case done, failed, skipped, running
+    /// It did not end, or failed, and a later attempt follows.
+    case interrupted
   }
 
   public var name: String

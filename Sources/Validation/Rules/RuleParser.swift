@@ -177,6 +177,17 @@ struct RuleParser: Sendable {
     return rule
   }
 
+  func audit(_ node: RuleNode) throws(ValidationError) -> AuditRule {
+    var reader = try reader(node)
+    // An application that is stopped logs nothing.
+    let rule = AuditRule(
+      header: try reader.header(phases: [.started]), collection: try reader.string("collection"),
+      run: try reader.string("run"), filter: try reader.optionalDocument("where") ?? [:],
+      timeout: Int64(try reader.duration("timeout") ?? 10_000))
+    try reader.finish()
+    return rule
+  }
+
   func command(_ node: RuleNode) throws(ValidationError) -> CommandRule {
     var reader = try reader(node)
     let header = try reader.header()

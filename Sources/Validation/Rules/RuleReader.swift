@@ -144,8 +144,12 @@ struct RuleReader {
     }
   }
 
-  mutating func header() throws(ValidationError) -> RuleHeader {
+  /// - Parameter phases: when nothing is said.
+  mutating func header(
+    phases: Set<Phase> = [.before, .after]
+  ) throws(ValidationError) -> RuleHeader {
     var header = RuleHeader()
+    header.phases = phases
     if let node = take("severity") {
       let text = try text(node, "severity")
       guard let severity = CheckResult.Severity(rawValue: text) else {
@@ -159,7 +163,8 @@ struct RuleReader {
       case "both": header.phases = [.before, .after]
       case "before": header.phases = [.before]
       case "after": header.phases = [.after]
-      default: throw fail("`when` is before, after or both, not `\(text)`", at: node)
+      case "started": header.phases = [.started]
+      default: throw fail("`when` is before, after, both or started, not `\(text)`", at: node)
       }
     }
     header.fix = try optionalString("fix")

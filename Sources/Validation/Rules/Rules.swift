@@ -4,6 +4,8 @@ public import BSON
 public struct Rules: Sendable, Hashable {
   /// Where they came from, for messages.
   public var file: String
+  /// Changes with the text.
+  public var digest = ""
   public var collections: [CollectionRule] = []
   public var indexes: [IndexRule] = []
   public var references: [ReferenceRule] = []
@@ -14,19 +16,34 @@ public struct Rules: Sendable, Hashable {
   public var queries: [QueryRule] = []
   public var files: [FileRule] = []
   public var commands: [CommandRule] = []
+  public var audits: [AuditRule] = []
 
   /// No rules.
   public init(file: String = "") { self.file = file }
 
+  /// Whether any rule belongs to this phase.
+  public func has(_ phase: Phase) -> Bool {
+    let headers =
+      collections.map(\.header) + indexes.map(\.header) + references.map(\.header)
+      + unique.map(\.header) + schemas.map(\.header) + fields.map(\.header) + empty.map(\.header)
+      + queries.map(\.header) + files.map(\.header) + commands.map(\.header)
+      + audits.map(\.header)
+    return headers.contains { $0.phases.contains(phase) }
+  }
+
   /// The number of rules.
   public var count: Int {
     collections.count + indexes.count + references.count + unique.count + schemas.count
-      + fields.count + empty.count + queries.count + files.count + commands.count
+      + fields.count + empty.count + queries.count + files.count + commands.count + audits.count
   }
 }
 
-/// Before or after the window.
-public enum Phase: String, Sendable, Hashable, CaseIterable { case before, after }
+/// When checks are made.
+public enum Phase: String, Sendable, Hashable, CaseIterable {
+  case before, after
+  /// After, when the services run again: in a window with its health checks, else with `after`.
+  case started
+}
 
 /// What every rule has.
 public struct RuleHeader: Sendable, Hashable {
@@ -145,6 +162,18 @@ public struct CommandRule: Sendable, Hashable {
   public var name: String
   public var run: String
   /// Milliseconds.
+  public var timeout: Int64
+}
+
+/// An action that has to leave a document in the audit log.
+public struct AuditRule: Sendable, Hashable {
+  public var header: RuleHeader
+  public var collection: String
+  /// The shell command that acts.
+  public var run: String
+  /// What the document looks like.
+  public var filter: Document
+  /// Milliseconds, of the command and until the document is there.
   public var timeout: Int64
 }
 

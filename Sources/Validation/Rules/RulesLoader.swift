@@ -22,7 +22,13 @@ public struct RulesLoader: Sendable {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw ValidationError(.unreadableRules, "not UTF-8 text", file: path)
     }
-    return try parse(text, file: path)
+    var rules = try parse(text, file: path)
+    // FNV-1a: tells one text from another, and no more.
+    let hash = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+      ($0 ^ UInt64($1)) &* 0x100_0000_01b3
+    }
+    rules.digest = String(hash, radix: 16)
+    return rules
   }
 
   /// Reads text; `file` is for messages.
@@ -49,6 +55,7 @@ public struct RulesLoader: Sendable {
     rules.queries = each("queries", &reader, &errors, parser.query)
     rules.files = each("files", &reader, &errors, parser.file)
     rules.commands = each("commands", &reader, &errors, parser.command)
+    rules.audits = each("audit", &reader, &errors, parser.audit)
     do throws(ValidationError) { try reader.finish() } catch { errors.append(error) }
     errors += repeated(rules.queries.map(\.name), "queries", file)
     errors += repeated(rules.empty.map(\.name), "empty", file)

@@ -28,7 +28,34 @@ public struct Comparison: Sendable {
   /// What differs, collection by collection, then the queries.
   public var checks: [CheckResult] {
     let names = Set((before.collections + after.collections).map(\.name)).sorted()
-    return names.flatMap { compare($0) } + queries
+    return names.flatMap { compare($0) } + queries + [indexUse].compactMap(\.self)
+  }
+
+  /// Which indexes were used in between, on each member: for people, never a failure.
+  private var indexUse: CheckResult? {
+    guard !before.indexUses.isEmpty, !after.indexUses.isEmpty else { return nil }
+    var rows: [[Evidence.Cell]] = []
+    var used = 0
+    for new in after.indexUses {
+      let old = before.indexUses.first {
+        $0.member == new.member && $0.collection == new.collection && $0.index == new.index
+      }
+      // Counted from nought when the member was restarted or the index built anew.
+      let base = old?.since == new.since ? old?.operations ?? 0 : 0
+      let difference = max(0, new.operations - base)
+      if difference > 0 { used += 1 }
+      rows.append([
+        .text("\(new.collection) \(new.index)"), .text(new.member), .number(difference),
+        .number(new.operations),
+      ])
+    }
+    var result = CheckResult.passed(
+      "index-use", after.database,
+      "\(used) of \(after.indexUses.count) were used between the two snapshots",
+      lookedAt: Amount(after.indexUses.count, "indexes"))
+    result.evidence = Evidence(columns: ["index", "member", "since", "in all"], rows: rows)
+    result.command = "db.collection.aggregate([{$indexStats: {}}])"
+    return result
   }
 
   /// Figures of both sides.

@@ -12,6 +12,10 @@ public struct Snapshot: Sendable, Hashable {
   public var server: [Fact]
   public var collections: [CollectionSnapshot]
   public var queries: [QuerySnapshot]
+  /// How often each index had been used, on each member.
+  public var indexUses: [IndexUse] = []
+  /// How often the primary's TTL monitor had been at work; nil where the server did not tell.
+  public var ttlPasses: Int64?
   /// Names of the migrations that were applied.
   public var migrations: [String] = []
   /// What it was made from: a snapshot, or a backup's manifest that has no queries and options.
@@ -78,6 +82,27 @@ public struct CollectionSnapshot: Sendable, Hashable {
     self.fingerprint = fingerprint
     self.storageSize = storageSize
     self.indexSize = indexSize
+  }
+}
+
+/// How often an index was used on a member since it last started.
+public struct IndexUse: Sendable, Hashable {
+  /// `host:port`.
+  public var member: String
+  public var collection: String
+  public var index: String
+  public var operations: Int64
+  /// When counting began, milliseconds since 1970.
+  public var since: Int64
+
+  public init(
+    member: String, collection: String, index: String, operations: Int64, since: Int64
+  ) {
+    self.member = member
+    self.collection = collection
+    self.index = index
+    self.operations = operations
+    self.since = since
   }
 }
 

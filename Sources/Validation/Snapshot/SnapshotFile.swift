@@ -61,6 +61,16 @@ public enum SnapshotFile {
       "migrations": .array(snapshot.migrations.map { .string($0) }),
       "collections": .array(snapshot.collections.map { .document(collection($0)) }),
       "queries": .array(snapshot.queries.map { .document(query($0)) }),
+      "indexUse": .array(snapshot.indexUses.map { .document(use($0)) }),
+      "ttlPasses": snapshot.ttlPasses.map { .integer($0) } ?? .null,
+    ]
+  }
+
+  private static func use(_ use: IndexUse) -> Document {
+    [
+      "member": .string(use.member), "collection": .string(use.collection),
+      "index": .string(use.index), "operations": .integer(use.operations),
+      "since": .integer(use.since),
     ]
   }
 
@@ -130,6 +140,16 @@ public enum SnapshotFile {
           documents: fields["documents"]?.integerValue ?? 0,
           runs: fields["runs"]?.integerValue ?? 0, p50: p50, p95: p95))
     }
+    for fields in (document["indexUse"]?.arrayValue ?? []).compactMap(\.documentValue) {
+      snapshot.indexUses.append(
+        IndexUse(
+          member: fields["member"]?.stringValue ?? "",
+          collection: fields["collection"]?.stringValue ?? "",
+          index: fields["index"]?.stringValue ?? "",
+          operations: fields["operations"]?.integerValue ?? 0,
+          since: fields["since"]?.integerValue ?? 0))
+    }
+    snapshot.ttlPasses = document["ttlPasses"]?.integerValue
     return snapshot
   }
 

@@ -5,6 +5,18 @@ internal import MongoDB
 /// Takes the snapshot of a database: every document is read once.
 struct Snapshotter {
   let context: CheckContext
+  /// All collections are read as they were at this time; set by the first read.
+  private var time: Timestamp?
+  /// False where the server has no such reads, or no longer has that time.
+  private var isOneMoment: Bool
+
+  init(context: CheckContext) {
+    self.context = context
+    // Since 5.0 outside of transactions.
+    var hasSnapshots = context.server.version >= ServerVersion(5, 0)
+    if case .standalone = context.server.topology { hasSnapshots = false }
+    isOneMoment = hasSnapshots
+  }
 
   /// What one pass over a collection gives.
   struct Pass {
@@ -16,7 +28,7 @@ struct Snapshotter {
   }
 
   /// - Parameter own: collections of the tool itself, which are left out.
-  func snapshot(
+  mutating func snapshot(
     own: (String) -> Bool, queries: [QuerySnapshot]
   ) throws -> (Snapshot, [CheckResult]) {
     var collections: [CollectionSnapshot] = []
@@ -37,13 +49,21 @@ struct Snapshotter {
     case .standalone: facts.append(Fact("topology", "standalone"))
     case .sharded: facts.append(Fact("topology", "sharded"))
     }
-    let snapshot = Snapshot(
+    var consistency = "each collection by itself"
+    if isOneMoment, let time { consistency = "all at \(time.seconds):\(time.increment)" }
+    facts.append(Fact("consistency", consistency))
+    var snapshot = Snapshot(
       takenAt: context.options.now(), database: context.database.name, server: facts,
       collections: collections, queries: queries)
+    let members = Members(context: context)
+    snapshot.indexUses = try members.indexUses(infos.filter { $0.type == .collection }.map(\.name))
+    snapshot.ttlPasses = (try? members.ttlPasses())?.passes
     return (snapshot, results)
   }
 
-  private func collection(_ info: CollectionInfo) throws -> (CollectionSnapshot, CheckResult?) {
+  private mutating func collection(_ info: CollectionInfo) throws -> (
+    CollectionSnapshot, CheckResult?
+  ) {
     var entry = CollectionSnapshot(name: info.name, options: info.options)
     switch info.type {
     case .view:
@@ -79,11 +99,32 @@ struct Snapshotter {
   }
 
   /// One cursor in the collection's own order: as fast as the server gives documents away.
-  func read(_ collection: String) throws -> Pass {
+  mutating func read(_ collection: String) throws -> Pass {
     context.current = ("snapshot", collection)
     try context.checkTime()
+    guard isOneMoment else { return try read(collection, context.scan) }
+    var options = context.scan
+    var concern: Document = ["level": "snapshot"]
+    if let time { concern.append("atClusterTime", .timestamp(time)) }
+    options.readConcern = concern
+    do {
+      return try read(collection, options)
+    } catch let error as MongoError where Self.isGone(error) {
+      // A capped collection, or a time that the server no longer keeps.
+      isOneMoment = false
+      return try read(collection, context.scan)
+    }
+  }
+
+  /// InvalidOptions, OptionNotSupportedOnView, SnapshotTooOld, SnapshotUnavailable, ….
+  private static func isGone(_ error: MongoError) -> Bool {
+    error.kind == .server && [72, 115, 167, 239, 246].contains(error.code)
+  }
+
+  private mutating func read(_ collection: String, _ options: CommandOptions) throws -> Pass {
     let total = try context.database.estimatedCount(collection)
-    let cursor = try context.database.find(collection, command: context.scan)
+    let cursor = try context.database.find(collection, command: options)
+    if time == nil { time = cursor.atClusterTime }
     var pass = Pass()
     let isSmall = total <= 10_000
     while true {
@@ -102,16 +143,8 @@ struct Snapshotter {
   /// Names that queries and updates cannot address.
   private func inspect(_ document: UnsafeRawBufferPointer, _ pass: inout Pass) throws {
     pass.inspected += 1
-    var isOdd = false
-    var iterator = try DocumentView(document).makeIterator()
-    while let element = try iterator.next() {
-      let name = element.keyBytes
-      if name.isEmpty || name.first == UInt8(ascii: "$") || name.contains(UInt8(ascii: ".")) {
-        isOdd = true
-        break
-      }
-    }
-    guard isOdd else { return }
+    let view = try DocumentView(document)
+    guard try Self.hasOddName(view, isArray: false, depth: 0) else { return }
     pass.oddNames += 1
     if pass.oddIDs.count < context.options.evidenceRows,
       let id = try DocumentView(document).first("_id")
@@ -120,18 +153,44 @@ struct Snapshotter {
     }
   }
 
+  /// Empty, dotted, `$…`; digits, which a path takes for a position in an array.
+  private static func hasOddName(
+    _ view: DocumentView, isArray: Bool, depth: Int
+  ) throws -> Bool {
+    var iterator = view.makeIterator()
+    while let element = try iterator.next() {
+      if !isArray {
+        let name = element.keyBytes
+        if name.isEmpty || name.first == UInt8(ascii: "$") || name.contains(UInt8(ascii: "."))
+          || name.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+        {
+          return true
+        }
+      }
+      // DBRefs have names of their own; what is deeper than the server allows is not there.
+      guard depth < 200, element.type == .document || element.type == .array,
+        let inner = try element.nested()
+      else { continue }
+      if element.type == .document, let first = try inner.first("$ref"), first.type == .string {
+        continue
+      }
+      if try hasOddName(inner, isArray: element.type == .array, depth: depth + 1) { return true }
+    }
+    return false
+  }
+
   private func names(_ collection: String, _ pass: Pass) -> CheckResult {
     let amount = Amount(pass.inspected, "documents")
     let sure: Certainty =
       pass.inspected == pass.tally.count ? .exact : .sample(of: pass.inspected)
     guard pass.oddNames > 0 else {
       return .passed(
-        "field-names", collection, "no field name is empty, dotted or begins with $",
+        "field-names", collection, "no field name is empty, dotted, all digits or begins with $",
         lookedAt: amount, certainty: sure)
     }
     return .found(
       "field-names", collection, .warning,
-      "\(Words.counted(pass.oddNames, "documents")) with an empty or dotted field name, or one with $",
+      "\(Words.counted(pass.oddNames, "documents")) with an empty, dotted or all-digit field name, or one with $",
       lookedAt: amount, certainty: sure, findings: pass.oddNames, evidence: .ids(pass.oddIDs),
       cause: "keys of the application's data were used as field names",
       fix: "rename the fields, with $setField and $getField where updates cannot name them")

@@ -24,7 +24,7 @@ enum HTMLStyle {
     .failed, .error { color: var(--bad); background: var(--badsoft); border-color: var(--bad); }
     .warning, .reservations { color: var(--warn); background: var(--warnsoft); border-color: var(--warn); }
     .passed, .done { color: var(--good); background: var(--goodsoft); border-color: var(--good); }
-    .skipped, .running { color: var(--skip); background: var(--skipsoft); border-color: var(--skip); }
+    .skipped, .running, .interrupted { color: var(--skip); background: var(--skipsoft); border-color: var(--skip); }
     .counts { display: flex; flex-wrap: wrap; gap: .5rem; list-style: none; margin: 0; padding: 0; }
     .counts li { border: 1px solid var(--line); background: var(--card); border-radius: .5rem;
       padding: .5rem .9rem; min-width: 6.5rem; }

@@ -41,7 +41,7 @@ public struct JSONReport: Sendable {
       CheckResult.Status.allCases.map { ($0.rawValue, .integer(report.count($0))) })
   }
 
-  private func check(_ check: CheckResult) -> Document {
+  func check(_ check: CheckResult) -> Document {
     var fields: Document = [
       "id": .string(check.id), "subject": .string(check.subject),
       "severity": .string(check.severity.rawValue), "status": .string(check.status.rawValue),

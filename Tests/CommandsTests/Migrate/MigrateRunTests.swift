@@ -43,7 +43,7 @@ struct MigrateRunTests {
       #expect(
         plan.keys == [
           "direction", "database", "server", "batch", "destroys", "migrations", "conflicts",
-          "findings", "unreachableMembers",
+          "findings", "checks", "unreachableMembers",
         ])
       let migration = plan["migrations"]?.arrayValue?.first?.documentValue
       let steps = migration?["steps"]?.arrayValue?.compactMap(\.documentValue) ?? []

@@ -7,7 +7,7 @@ import Testing
 @Suite("window")
 struct WindowTests {
   /// A project whose hooks leave a line each in `log`.
-  private static func run(
+  static func run(
     stop: String = "echo stop >> log", start: String = "echo start >> log",
     health: String = "echo health >> log", more: String = "",
     _ body: (MigrateProject) throws -> Void
@@ -33,13 +33,13 @@ struct WindowTests {
     }
   }
 
-  private static func rules(_ text: String, _ project: MigrateProject) throws {
+  static func rules(_ text: String, _ project: MigrateProject) throws {
     try text.write(
       to: project.folder.appending(path: "validation/rules.yaml"), atomically: true, encoding: .utf8
     )
   }
 
-  private static func log(_ project: MigrateProject) -> [String] {
+  static func log(_ project: MigrateProject) -> [String] {
     let text = try? String(contentsOf: project.folder.appending(path: "log"), encoding: .utf8)
     return (text ?? "").split(separator: "\n").map(String.init)
   }
@@ -50,7 +50,7 @@ struct WindowTests {
     try project.martlet(["window", "--no-backup", "--yes", "--report", "reports"] + more)
   }
 
-  private static func report(_ project: MigrateProject) throws -> Document {
+  static func report(_ project: MigrateProject) throws -> Document {
     let path = project.folder.appending(path: "reports/martlet-window.json").path
     let data = try #require(FileManager.default.contents(atPath: path))
     return try ExtendedJSON.parseDocument(utf8: [UInt8](data))
@@ -131,6 +131,46 @@ struct WindowTests {
     }
   }
 
+  @Test("a window that cannot ask for a yes at the plan starts the services again")
+  func noAnswer() throws {
+    try Self.run { (project) throws in
+      let result = try project.martlet(["window", "--no-backup"])
+      #expect(result.exitCode == 64, "\(result.stderr)")
+      #expect(Self.log(project) == ["stop", "start"])
+      #expect(try project.states() == ["pending", "pending", "pending"])
+    }
+  }
+
+  @Test("a window that applies nothing does not take back what an earlier one applied")
+  func earlierBatch() throws {
+    try Self.run { (project) throws in
+      #expect(try Self.window(project).exitCode == 0)
+      try Self.rules("collections: [ { name: nope, when: after } ]", project)
+      #expect(try Self.window(project).exitCode == 4)
+      #expect(try project.states() == ["applied", "applied", "applied"])
+      let notes = (try Self.report(project)["notes"]?.arrayValue ?? []).compactMap(\.stringValue)
+      #expect(notes.contains { $0.contains("nothing was taken back") }, "\(notes)")
+    }
+  }
+
+  @Test("a window that was taken back and is resumed stops, migrates and validates anew")
+  func resumedAfterDown() throws {
+    try Self.run(more: "on_failure: down") { (project) throws in
+      try Self.rules("collections: [ { name: nope, when: after } ]", project)
+      #expect(try Self.window(project).exitCode == 4)
+      #expect(try project.states() == ["pending", "pending", "pending"])
+      try Self.rules("", project)
+      let result = try Self.window(project, "--resume")
+      #expect(result.exitCode == 0, "\(result.stderr)")
+      #expect(try project.states() == ["applied", "applied", "applied"])
+      #expect(Self.log(project) == ["stop", "start", "stop", "start", "health"])
+      let timeline = (try Self.report(project)["timeline"]?.arrayValue ?? [])
+        .compactMap(\.documentValue)
+      #expect(timeline.count { $0["name"] == "migrate up" } == 2)
+      #expect(timeline.contains { $0["state"] == "interrupted" && $0["name"] == "validate after" })
+    }
+  }
+
   @Test("a migration that fails is taken back with those before it")
   func failedMigration() throws {
     try Self.run { (project) throws in
@@ -154,31 +194,6 @@ struct WindowTests {
       try Self.rules("", project)
       #expect(try Self.window(project, "--resume").exitCode == 0)
       #expect(Self.log(project) == ["stop", "stop", "start", "health"])
-    }
-  }
-
-  @Test("a window that was killed in a stage goes on there", arguments: ["stop", "start"])
-  func killed(_ hook: String) throws {
-    let wait = "exec 2>/dev/null >&2; test -e go || { touch here; sleep 600; }; echo \(hook) >> log"
-    try Self.run(
-      stop: hook == "stop" ? wait : "echo stop >> log",
-      start: hook == "start" ? wait : "echo start >> log"
-    ) { (project) throws in
-      let child = try MartletBinary.start(
-        ["window", "--no-backup", "--yes"], directory: project.folder.path)
-      let here = project.folder.appending(path: "here").path
-      for _ in 0..<3000 where !FileManager.default.fileExists(atPath: here) { usleep(20_000) }
-      #expect(FileManager.default.fileExists(atPath: here), "\(child.stderrSoFar)")
-      child.kill(SIGKILL)
-      _ = child.wait()
-      try "".write(
-        to: project.folder.appending(path: "go"), atomically: true, encoding: .utf8)
-      let refused = try Self.window(project)
-      #expect(refused.exitCode == 64 && refused.stderr.contains("\(hook) services"))
-      let resumed = try Self.window(project, "--resume")
-      #expect(resumed.exitCode == 0, "\(resumed.stderr)")
-      #expect(try project.states() == ["applied", "applied", "applied"])
-      #expect(Self.log(project).suffix(2) == ["start", "health"])
     }
   }
 

@@ -1,0 +1,126 @@
+import BSON
+import Migration
+import Validation
+
+/// What pending migrations will do to what is there now.
+///
+/// A step that comes after another one meets what that one leaves behind: what is there now says nothing
+/// about it, and the check says so instead of passing.
+struct PlannedState {
+  /// Which fields of documents a step changes.
+  private enum Fields {
+    case some(Set<String>)
+    case any
+  }
+
+  private(set) var indexes: [Expectations.Index] = []
+  private(set) var validators: [Expectations.Validator] = []
+  private(set) var unseen: [Expectations.Unseen] = []
+  /// Documents that earlier steps change, and whose.
+  private var documents: [String: [(fields: Fields, source: String)]] = [:]
+  /// Collections whose indexes or options earlier steps change, or that they drop or rename.
+  private var definitions: [String: String] = [:]
+
+  mutating func apply(_ migration: Migration) {
+    for step in migration.up { apply(step, migration.name) }
+  }
+
+  private mutating func apply(_ step: Step, _ source: String) {
+    guard let target = step.target else { return }
+    switch step.name {
+    case "createIndexes":
+      for spec in StepEffects.specs(step.command) { index(spec, target, step, source) }
+    case "collMod":
+      if let validator = step.command["validator"]?.documentValue, !validator.isEmpty,
+        step.command["validationLevel"] != "off"
+      {
+        self.validator(validator, target, step, source)
+      }
+      if step.command.has("index") { definitions[target] = source }
+    case "create", "ping": break
+    case "update": change(target, Self.fields(of: step.command), source)
+    case "insert", "delete", "findAndModify", "findandmodify": change(target, .any, source)
+    case "renameCollection":
+      define(StepEffects.collection(target), source)
+      define(StepEffects.collection(step.command["to"]?.stringValue ?? ""), source)
+    case "dropIndexes", "deleteIndexes": definitions[target] = source
+    default:
+      for effect in StepEffects(step).all { define(effect.collection, source) }
+    }
+  }
+
+  private mutating func index(_ spec: Document, _ target: String, _ step: Step, _ source: String) {
+    let key = spec["key"]?.documentValue ?? [:]
+    let subject = "\(target) \(ExtendedJSON.text(.document(key), .relaxed))"
+    if step.options.unless != nil {
+      unseen.append(
+        .init("index-conflict", subject, "not looked at: \(source) may leave the step out"))
+    } else if let earlier = definitions[target] {
+      unseen.append(
+        .init("index-conflict", subject, "not looked at: changed by an earlier step of \(earlier)"))
+    } else {
+      var index = Expectations.Index(target, spec, source: source)
+      let filter = spec["partialFilterExpression"]?.documentValue ?? [:]
+      index.documentsChangedBy = changer(of: target, key.keys + filter.keys)
+      indexes.append(index)
+    }
+  }
+
+  private mutating func validator(
+    _ validator: Document, _ target: String, _ step: Step, _ source: String
+  ) {
+    // Any field may be one that the validator looks at.
+    let earlier = definitions[target] ?? documents[target]?.first?.source
+    guard step.options.unless == nil, earlier == nil else {
+      let why =
+        earlier.map { "changed by an earlier step of \($0)" } ?? "\(source) may leave the step out"
+      unseen.append(.init("validator-violations", target, "not looked at: \(why)"))
+      return
+    }
+    validators.append(.init(target, validator, source: source))
+  }
+
+  private mutating func change(_ target: String, _ fields: Fields, _ source: String) {
+    documents[target, default: []].append((fields, source))
+  }
+
+  private mutating func define(_ target: String, _ source: String) {
+    definitions[target] = source
+    change(target, .any, source)
+  }
+
+  /// The first earlier step that changes one of these fields.
+  private func changer(of target: String, _ names: [String]) -> String? {
+    let wanted = Set(names.map(Self.top))
+    return documents[target]?.first { entry in
+      switch entry.fields {
+      case .any: true
+      case .some(let fields): !fields.isDisjoint(with: wanted)
+      }
+    }?.source
+  }
+
+  private static func top(_ path: String) -> String {
+    String(path.prefix { $0 != "." })
+  }
+
+  /// Top-level fields that an update touches, where its operators tell.
+  private static func fields(of command: Document) -> Fields {
+    var all: Set<String> = []
+    for update in (command["updates"]?.arrayValue ?? []).compactMap(\.documentValue) {
+      guard update["upsert"]?.isTruthy != true, let change = update["u"]?.documentValue,
+        !change.isEmpty
+      else { return .any }
+      for element in change {
+        guard element.key.hasPrefix("$"), let fields = element.value.documentValue else {
+          return .any
+        }
+        all.formUnion(fields.keys.map(top))
+        if element.key == "$rename" {
+          all.formUnion(fields.compactMap { $0.value.stringValue }.map(top))
+        }
+      }
+    }
+    return .some(all)
+  }
+}
