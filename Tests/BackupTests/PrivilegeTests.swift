@@ -85,6 +85,8 @@ import Testing
     options.users = false
     let safety = try #require(report.safetyBackup)
     try Verifier(store).verify(safety, depth: .checksums)
+    let saved = try Catalog(store).find(safety).manifest
+    #expect(saved?.collections.contains { $0.namespace.contains("martlet.restore") } == false)
     _ = try RestoreRunner(store, pool: operators, options: options).run(safety)
     #expect(try ids() == [1, 2, 3, 4, 5])
     #expect(try collections() == ["users"])

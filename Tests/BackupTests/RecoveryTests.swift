@@ -100,6 +100,60 @@ import Testing
     }
   }
 
+  @Test(
+    "collections, views and time-series that were made, renamed and dropped after the base come back, beside and in place",
+    arguments: [false, true])
+  func definitions(_ inPlace: Bool) throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        _ = try database.insert("late", [["_id": 1], ["_id": 2]])
+        _ = try database.run([
+          "create": "seen", "viewOn": "late", "pipeline": [["$match": ["_id": 1]]],
+        ])
+        _ = try database.run(["create": "series", "timeseries": ["timeField": "t"]])
+        _ = try database.insert("series", [["t": .date(DateTime(milliseconds: 5)), "v": 1]])
+        _ = try database.insert(
+          "metrics", [["t": .date(DateTime(milliseconds: 1_700_000_000_999)), "v": 99]])
+        _ = try database.insert("first", [["_id": 1]])
+        try database.rename("first", to: "second")
+        try database.client.withTransaction { session in
+          _ = try database.insert("users", [["_id": 3]], session: session)
+          _ = try database.insert("late", [["_id": 3]], session: session)
+        }
+        _ = try database.run(["collMod": "orders", "validationLevel": "moderate"])
+      }
+      let time = try now(shop)
+      let wanted = try [
+        "users", "late", "system.buckets.series", "system.buckets.metrics", "second",
+      ]
+      .map { try shop.tally($0) }
+      try shop.server.withDatabase { database in
+        for name in ["late", "seen", "series", "second", "users"] { try database.drop(name) }
+        _ = try database.insert("first", [["_id": 7]])
+        _ = try database.insert("late", [["_id": 8]])
+        _ = try database.run(["collMod": "orders", "validationLevel": "strict"])
+      }
+      try capture(shop)
+      let report = try shop.restore(nil) { options in
+        options.time = .entry(time)
+        options.inPlace = inPlace
+      }
+      #expect(report.safetyBackup != nil)
+      let found = try [
+        "users", "late", "system.buckets.series", "system.buckets.metrics", "second",
+      ]
+      .map { try shop.tally($0) }
+      for (a, b) in zip(found, wanted) { #expect(a == b) }
+      #expect(try !shop.collections().contains { $0.hasPrefix(Temporary.prefix) })
+      try shop.server.withDatabase { database in
+        #expect(try database.find("seen").all().count == 1)
+        let info = try database.listCollections(filter: ["name": "orders"]).first
+        #expect(info?.options["validationLevel"] == "moderate")
+      }
+    }
+  }
+
   @Test("the moment before a migration is found by its mark")
   func marks() throws {
     try Shop.run { shop in

@@ -110,7 +110,7 @@ public struct OplogCapture: Sendable {
   /// The newest base that the oplog still reaches, else the majority point.
   private func freshStart(_ id: String, after: Timestamp?) throws -> Timestamp {
     let bases = try Catalog(store).sets().filter {
-      $0.isGood && $0.manifest?.server?.replicaSetID == id
+      RestorableWindows.isBase($0) && $0.manifest?.server?.replicaSetID == id
     }
     return try pool.withClient { client in
       let oldest = try client.database("local").findOne(

@@ -193,7 +193,7 @@ public enum RestorableWindows {
   /// One window for each stretch, oldest first. A base without slices is a window of one moment.
   public static func all(_ sets: [BackupSet], _ chains: [SliceChain]) -> [RestorableWindow] {
     var windows: [RestorableWindow] = []
-    let bases = sets.filter { $0.isGood && $0.manifest?.data != nil }.sorted { $0.time < $1.time }
+    let bases = sets.filter(isBase).sorted { $0.time < $1.time }
     for set in bases {
       guard let consistency = set.manifest?.consistency, let moment = consistency.moment else {
         continue
@@ -204,6 +204,11 @@ public enum RestorableWindows {
       windows.append(RestorableWindow(base: set.id, start: moment, end: max(end, moment)))
     }
     return windows
+  }
+
+  /// A safety backup lacks what its restore had loaded beside, and the oplog renames that later.
+  static func isBase(_ set: BackupSet) -> Bool {
+    set.isGood && set.manifest?.data != nil && set.manifest?.safetyFor == nil
   }
 
   /// The last time that slices lead to from this base.
@@ -221,7 +226,7 @@ public enum RestorableWindows {
     for time: Timestamp, _ sets: [BackupSet], _ chains: [SliceChain]
   ) throws(BackupError) -> BackupSet {
     let candidates = sets.filter { set in
-      guard set.isGood, set.manifest?.data != nil,
+      guard isBase(set),
         let moment = set.manifest?.consistency?.moment, moment <= time
       else { return false }
       // All of a second is there only when something later is: nothing is guessed.

@@ -27,10 +27,11 @@ struct RestorePlanner {
         return try NamespacePattern(prefix + pattern.text.dropFirst(2))
       }
     }
+    var excludes = ["admin.*", "config.*", "local.*", Journal.database + ".*"] + Self.protected
+    // A replay needs what another restore had loaded: the oplog renames it to what it became.
+    if options.end == nil { excludes.append("*." + Temporary.prefix + "*") }
     return NamespaceSelection(
-      includes: includes,
-      excludes: try (["admin.*", "config.*", "local.*", Journal.database + ".*"] + Self.protected)
-        .map { try NamespacePattern($0) },
+      includes: includes, excludes: try excludes.map { try NamespacePattern($0) },
       renames: options.renames)
   }
 

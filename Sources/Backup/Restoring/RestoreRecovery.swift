@@ -84,10 +84,10 @@ struct RestoreRecovery {
         "wait for it; if it is dead, add --take-over and what it began is completed or taken back")
   }
 
-  func drop(_ stem: String) throws {
+  func drop(_ stem: String, except kept: [Namespace] = []) throws {
     for database in try Self.databases(client) {
       for info in try client.database(database).listCollections()
-      where info.name.hasPrefix(stem) {
+      where info.name.hasPrefix(stem) && !kept.contains(Namespace(database, info.name)) {
         try client.database(database).drop(info.name)
       }
     }

@@ -54,18 +54,28 @@ public struct RestoreRunner: Sendable {
       ?? LateWrites.source(plan.backup, store, options)
     defer { oplog?.remove() }
     var report = RestoreReport(backup: plan.backup.id)
+    var late: [LateMade] = []
     if plan.items.contains(where: { $0.way == .swap }) {
-      try beside(plan, manifest, oplog, &report)
+      late = try beside(plan, manifest, oplog, &report)
     } else {
-      report.safetyBackup = try safety(plan)
+      report.safetyBackup = try safety(plan, [])
     }
-    try inPlace(plan, manifest, oplog, &report)
+    try inPlace(plan, late, manifest, oplog, &report)
     if options.users, plan.users > 0 {
       try mergeUsers(manifest)
       report.users = true
     }
+    leaveMark(plan.backup.id)
     report.durationMilliseconds = Moment.ticks() - ticks
     return report
+  }
+
+  /// A note in the oplog: what was before it is another timeline. Not everybody may write there.
+  private func leaveMark(_ id: String) {
+    let data: Document = ["martlet": ["restore": .string(id), "event": "after"]]
+    _ = try? pool.withClient {
+      try $0.run(["appendOplogNote": 1, "data": .document(data)], on: "admin")
+    }
   }
 
   private func choose(_ id: String?) throws -> BackupSet {
@@ -86,7 +96,7 @@ public struct RestoreRunner: Sendable {
 
   private func beside(
     _ plan: RestorePlan, _ manifest: Manifest, _ oplog: ReplaySource?, _ report: inout RestoreReport
-  ) throws {
+  ) throws -> [LateMade] {
     let temporary = Temporary()
     let items = plan.items.filter { $0.way == .swap }
     let databases = Set(items.map(\.target.database)).sorted()
@@ -104,9 +114,12 @@ public struct RestoreRunner: Sendable {
       report.replayed = summary.replayed
       if oplog == nil { try compare(items, manifest, temporary) }
       try options.cancellation.check()
-      report.safetyBackup = try safety(plan)
       let swaps = try swaps(items, summary, temporary)
+      let late = try lateMade(temporary)
+      let replaced = try live(swaps.map(\.target) + late.map(\.target))
+      report.safetyBackup = try safety(plan, replaced)
       try perform(swaps, way, temporary, &report)
+      return late
     } catch {
       // Before the journal says `swapping` this is all it takes; after it the next run completes.
       try? pool.withClient { client in
@@ -230,128 +243,11 @@ public struct RestoreRunner: Sendable {
     }
   }
 
-  /// What is there under temporary names now: a replay may have made and dropped some.
-  private func swaps(
-    _ items: [RestorePlan.Item], _ summary: LoadSummary, _ temporary: Temporary
-  ) throws -> [Journal.Swap] {
-    let targets = Dictionary(
-      items.map { (temporary.loading($0.target), $0.target) }, uniquingKeysWith: { a, _ in a })
-    let specs = Dictionary(
-      summary.collections.map { ($0.target, $0.indexSpecs) }, uniquingKeysWith: { a, _ in a })
-    return try pool.withClient { client in
-      var swaps: [Journal.Swap] = []
-      // Also in databases that came into being after the base.
-      for database in try RestoreRecovery.databases(client) {
-        for info in try client.database(database).listCollections()
-        where info.name.hasPrefix(temporary.stem) && info.type == .collection {
-          let place = Namespace(database, info.name)
-          let target =
-            targets[place] ?? Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
-          swaps.append(
-            Journal.Swap(
-              target: target, temporary: place, kept: nil, uuid: info.uuid,
-              expiries: Self.expiries(specs[place] ?? [], target)))
-        }
-      }
-      return swaps
-    }
-  }
-
-  private static func expiries(_ specs: [Document], _ target: Namespace) -> [Document] {
-    specs.compactMap { spec in
-      guard let seconds = spec["expireAfterSeconds"], let name = spec["name"] else { return nil }
-      return [
-        "collMod": .string(target.collection),
-        "index": ["name": name, "expireAfterSeconds": seconds],
-      ]
-    }
-  }
-
-  /// How what is live will be replaced; found out before anything is loaded.
-  /// - Throws: ``BackupError`` `.privilege` when a write could be lost.
-  private func swapWay(_ items: [RestorePlan.Item], _ temporary: Temporary) throws -> Swapper.Way {
-    let live = items.filter { $0.liveCount != nil }
-    guard let first = live.first, options.safetyBackup, !options.writersAreStopped else {
-      return .replace
-    }
-    return try pool.withClient { client in
-      let swapper = Swapper(client: client, options: options)
-      if try swapper.canExchange(first.target.database, temporary) { return .exchange }
-      if LateWrites(client: client, store: store, options: options).isPossible() {
-        options.notice?(
-          "this user may not exchange collections: what is written to them between the safety backup "
-            + "and the swap is added to the safety backup from the oplog")
-        return .replaceCollecting
-      }
-      throw BackupError(
-        .privilege,
-        "this user may neither exchange collections nor read the oplog, so that a write between the "
-          + "safety backup and the swap could be lost; nothing was loaded",
-        hint: "give it the role backup (it reads the oplog), or stop the application and add "
-          + "--writers-stopped")
-    }
-  }
-
-  private func perform(
-    _ swaps: [Journal.Swap], _ way: Swapper.Way, _ temporary: Temporary,
-    _ report: inout RestoreReport
-  ) throws {
-    try pool.withClient { client in
-      let swapper = Swapper(client: client, options: options)
-      let prepared = try swaps.map { swap -> Journal.Swap in
-        var swap = swap
-        switch way {
-        case .exchange: swap.kept = temporary.kept(swap.target)
-        case .replaceCollecting: swap.replaced = try swapper.uuid(swap.target)
-        case .replace: break
-        }
-        return swap
-      }
-      let journal = Journal(client: client)
-      try journal.swapping(temporary.token, prepared, safety: report.safetyBackup)
-      options.notice?("swapping \(prepared.count) collections into place")
-      for swap in prepared {
-        try swapper.swap(swap, way)
-        report.restored.append(swap.target)
-      }
-      report.kept += try settle(prepared, report.safetyBackup, client)
-      let replaced = Set(prepared.compactMap(\.replaced))
-      if let safety = report.safetyBackup, !replaced.isEmpty {
-        report.lateWrites = try LateWrites(client: client, store: store, options: options)
-          .add(to: safety, replaced: replaced)
-      }
-      try journal.end(temporary.token)
-    }
-  }
-
-  /// Drops a replaced collection when the safety backup has all of it; keeps it when somebody has
-  /// written to it since.
-  private func settle(_ swaps: [Journal.Swap], _ safety: String?, _ client: Client) throws
-    -> [Namespace]
-  {
-    let manifest = try safety.flatMap { try Catalog(store).set($0)?.manifest }
-    var kept: [Namespace] = []
-    let swapper = Swapper(client: client, options: options)
-    for swap in swaps {
-      guard let place = swap.kept, try swapper.uuid(place) != nil else { continue }
-      let saved = manifest?.collections.first { $0.namespace == swap.target.description }
-      let tally = try ReadBack(client: client, cancellation: Cancellation()).tally(place)
-      // Equal to what was dumped: then it is all saved, whatever else the safety backup's oplog holds.
-      if let saved, saved.count == tally.count, saved.fingerprint == tally.fingerprint.description {
-        try client.database(place.database).drop(place.collection)
-      } else {
-        kept.append(place)
-        options.notice?(
-          "\(swap.target) was written to after the safety backup: it is kept as \(place)")
-      }
-    }
-    return kept
-  }
-
   // MARK: - Safety
 
-  private func safety(_ plan: RestorePlan) throws -> String? {
-    let databases = Set(plan.items.filter { $0.liveCount != nil }.map(\.target.database))
+  private func safety(_ plan: RestorePlan, _ more: [Namespace]) throws -> String? {
+    let databases = Set(
+      plan.items.filter { $0.liveCount != nil }.map(\.target.database) + more.map(\.database))
     guard options.safetyBackup, !databases.isEmpty else { return nil }
     options.notice?("backing up what will be replaced")
     var backup = options.safety
@@ -368,18 +264,20 @@ public struct RestoreRunner: Sendable {
 
   /// Time-series, views, and everything with `--in-place`.
   private func inPlace(
-    _ plan: RestorePlan, _ manifest: Manifest, _ oplog: ReplaySource?, _ report: inout RestoreReport
+    _ plan: RestorePlan, _ late: [LateMade], _ manifest: Manifest, _ oplog: ReplaySource?,
+    _ report: inout RestoreReport
   ) throws {
     let items = plan.items.filter { $0.way != .swap }
-    guard !items.isEmpty else { return }
+    let series = try remake(late, &report)
+    guard !items.isEmpty || !series.isEmpty else { return }
     options.notice?("loading \(items.count) collections and views in place")
     let planner = try pool.withClient { client in
       try RestorePlanner(client: client, options: options).selection(manifest)
     }
     var selection = planner
     if !options.inPlace {
-      selection.includes = try items.map {
-        try NamespacePattern(NamespacePattern.escape($0.source.description))
+      selection.includes = try (items.map(\.source) + series).map {
+        try NamespacePattern(NamespacePattern.escape($0.description))
       }
     }
     let summary = try load(manifest, oplog, selection: selection, withholdsExpiry: false)

@@ -145,6 +145,9 @@ public struct BackupRunner: Sendable {
     dump.database = options.database
     dump.consistency = options.consistency
     dump.parallel = options.parallel
+    // What a restore has loaded beside is none of what it replaces. An ordinary backup keeps it: a base
+    // for recovery needs what the oplog renames later.
+    if options.safetyFor != nil { dump.temporaryPrefixes = [Temporary.prefix] }
     dump.compressionLevel = options.compressionLevel
     dump.cancellation = options.cancellation
     dump.progress = options.progress

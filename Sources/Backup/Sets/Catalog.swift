@@ -103,7 +103,8 @@ public struct Catalog: Sendable {
   /// - Throws: ``BackupError`` `.notFound`, `.usage` when several begin so.
   public func find(_ id: String) throws(BackupError) -> BackupSet {
     if SetID.isID(id), let set = try set(id) { return set }
-    let matches = try sets().filter { $0.id.hasPrefix(id) }
+    // A whole id is never taken for the beginning of another: backups of one second differ at the end.
+    let matches = SetID.isID(id) ? [] : try sets().filter { $0.id.hasPrefix(id) }
     guard matches.count < 2 else {
       throw BackupError(.usage, "\(matches.count) backups begin with '\(id)'")
     }

@@ -9,7 +9,7 @@ struct CollectionSelector: Sendable {
     database = options.database
     collection = options.collection
     excluded = Set(options.excludedCollections)
-    prefixes = options.excludedPrefixes
+    prefixes = options.excludedPrefixes + options.temporaryPrefixes
   }
 
   /// What of `config` a restore elsewhere can use.

@@ -33,6 +33,8 @@ public struct DumpOptions: Sendable {
   public var excludedCollections: [String] = []
   /// Beginnings of names that are left out.
   public var excludedPrefixes: [String] = []
+  /// Names with these beginnings are left out in every database: what a caller has there for a moment.
+  public var temporaryPrefixes: [String] = []
   /// With a database: its users and roles too.
   public var includesUsersAndRoles = false
   /// Dump what views show, and no collections.

@@ -63,7 +63,7 @@ extension OplogReplayer {
         if let value = object[field] { command.append(field, value) }
       }
       withCatalog { $0.set(target.logical, []) }
-      return try run(command, target, fine: [48])
+      return try make(command, target.logical)
     }
     var command: Document = ["create": .string(target.collection)]
     let dropped: Set<String> = ["create", "recordIdsReplicated", "autoIndexId", "temp", "idIndex"]
@@ -75,8 +75,25 @@ extension OplogReplayer {
     withCatalog { catalog in
       if catalog.indexes(of: target).isEmpty { catalog.set(target, []) }
     }
-    // 48: it was there already when the dump came by.
-    try run(command, target, fine: [48])
+    try make(command, target)
+  }
+
+  /// In the overlap it may have been there already when the dump came by. Later, what has this name is
+  /// none of the dump's: with `drop` it goes, as everything that is loaded replaces what was there.
+  private func make(_ command: Document, _ target: Namespace) throws {
+    do throws(MongoError) {
+      try runNow(command, target)
+    } catch {
+      guard error.code == 48 else { throw error }
+      guard options.drop, !overlaps else { return }
+      try run(["drop": .string(target.collection)], target, fine: [26])
+      try runNow(command, target)
+    }
+  }
+
+  private func runNow(_ command: Document, _ target: Namespace) throws(MongoError) {
+    _ = try client.run(
+      command, on: target.database, options: CommandOptions(writeConcern: options.writeConcern))
   }
 
   private mutating func drop(_ target: Namespace) throws {
@@ -115,10 +132,13 @@ extension OplogReplayer {
     let target = try options.selection.target(of: to)
     let command: Document = [
       "renameCollection": .string(source.description), "to": .string(target.description),
-      "dropTarget": .bool(object["dropTarget"].map { $0 != false } ?? false),
+      // Onto a name that was free then: what has it now is none of the dump's.
+      "dropTarget": .bool(
+        object["dropTarget"].map { $0 != false } ?? false || (options.drop && !overlaps)),
     ]
     // 26: in the overlap it may have been renamed already when the dump came by.
-    try run(command, Namespace("admin", ""), fine: [26])
+    // After the overlap it would leave the target as it was without a word.
+    try run(command, Namespace("admin", ""), fine: overlaps ? [26] : [])
     withCatalog { $0.rename(source, to: target) }
     ran()
   }
@@ -174,7 +194,7 @@ extension OplogReplayer {
         "create": .string(target.collection), "viewOn": .string(shows), "pipeline": pipeline,
       ]
       if let collation = object["collation"] { command.append("collation", collation) }
-      try run(command, target, fine: [48])
+      try make(command, target)
     } else {
       try run(
         ["collMod": .string(target.collection), "viewOn": .string(shows), "pipeline": pipeline],

@@ -57,7 +57,7 @@ public struct OplogReplayer {
   }
 
   /// Entries up to the dump's end may be in the data already: then an update's document may be gone.
-  private var overlaps: Bool {
+  var overlaps: Bool {
     guard let end = options.overlapEnd, let last else { return true }
     return last <= end
   }

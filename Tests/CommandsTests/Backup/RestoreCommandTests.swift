@@ -43,8 +43,9 @@ import Testing
       _ = try project.backup()
       try project.capture()
       let mark = try project.server.pool.withClient { client in
+        let mark = try #require(try client.hello().lastWriteTime)
         _ = try client.database(project.name).insert("orders", [["_id": 1000, "n": 1000]])
-        return try #require(try client.hello().lastWriteTime)
+        return mark
       }
       let up = try project.martlet("migrate", "up", "--yes")
       #expect(up.exitCode == 0, "\(up.stderr)")
@@ -73,7 +74,7 @@ import Testing
       #expect(try project.count("orders") == 101)
       try project.server.withDatabase { _ = try $0.delete("orders", [["q": [:], "limit": 0]]) }
       let back = try project.martlet(
-        "restore", "--to-time", "\(mark.seconds):\(mark.increment - 1)", "--only",
+        "restore", "--to-time", "\(mark.seconds):\(mark.increment)", "--only",
         "\(project.name).orders", "--rename", "\(project.name).orders=\(project.name).orders_old",
         "--yes")
       #expect(back.exitCode == 0, "\(back.stderr)")

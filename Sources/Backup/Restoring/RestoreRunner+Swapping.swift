@@ -1,0 +1,184 @@
+internal import BSON
+internal import Dump
+import Fingerprint
+internal import MongoDB
+
+/// A view or a time-series that a replay has made and the base lacks: neither can be renamed.
+struct LateMade {
+  var target: Namespace
+  /// Of a view; nil for a time-series.
+  var view: Document?
+}
+
+extension RestoreRunner {
+  /// What is there under temporary names now: a replay may have made and dropped some.
+  func swaps(
+    _ items: [RestorePlan.Item], _ summary: LoadSummary, _ temporary: Temporary
+  ) throws -> [Journal.Swap] {
+    let targets = Dictionary(
+      items.map { (temporary.loading($0.target), $0.target) }, uniquingKeysWith: { a, _ in a })
+    let specs = Dictionary(
+      summary.collections.map { ($0.target, $0.indexSpecs) }, uniquingKeysWith: { a, _ in a })
+    return try pool.withClient { client in
+      var swaps: [Journal.Swap] = []
+      // Also in databases that came into being after the base.
+      for database in try RestoreRecovery.databases(client) {
+        for info in try client.database(database).listCollections()
+        where info.name.hasPrefix(temporary.stem) && info.type == .collection
+          && !info.name.hasPrefix(temporary.stem + Temporary.prefix)
+        {
+          let place = Namespace(database, info.name)
+          let target =
+            targets[place] ?? Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
+          swaps.append(
+            Journal.Swap(
+              target: target, temporary: place, kept: nil, uuid: info.uuid,
+              expiries: Self.expiries(specs[place] ?? [], target)))
+        }
+      }
+      return swaps
+    }
+  }
+
+  private static func expiries(_ specs: [Document], _ target: Namespace) -> [Document] {
+    specs.compactMap { spec in
+      guard let seconds = spec["expireAfterSeconds"], let name = spec["name"] else { return nil }
+      return [
+        "collMod": .string(target.collection),
+        "index": ["name": name, "expireAfterSeconds": seconds],
+      ]
+    }
+  }
+
+  /// How what is live will be replaced; found out before anything is loaded.
+  /// - Throws: ``BackupError`` `.privilege` when a write could be lost.
+  func swapWay(_ items: [RestorePlan.Item], _ temporary: Temporary) throws -> Swapper.Way {
+    // A replay may make what is not in the base and is live.
+    let live = items.filter { $0.liveCount != nil || options.end != nil }
+    guard let first = live.first, options.safetyBackup, !options.writersAreStopped else {
+      return .replace
+    }
+    return try pool.withClient { client in
+      let swapper = Swapper(client: client, options: options)
+      if try swapper.canExchange(first.target.database, temporary) { return .exchange }
+      if LateWrites(client: client, store: store, options: options).isPossible() {
+        options.notice?(
+          "this user may not exchange collections: what is written to them between the safety backup "
+            + "and the swap is added to the safety backup from the oplog")
+        return .replaceCollecting
+      }
+      throw BackupError(
+        .privilege,
+        "this user may neither exchange collections nor read the oplog, so that a write between the "
+          + "safety backup and the swap could be lost; nothing was loaded",
+        hint: "give it the role backup (it reads the oplog), or stop the application and add "
+          + "--writers-stopped")
+    }
+  }
+
+  func perform(
+    _ swaps: [Journal.Swap], _ way: Swapper.Way, _ temporary: Temporary,
+    _ report: inout RestoreReport
+  ) throws {
+    try pool.withClient { client in
+      let swapper = Swapper(client: client, options: options)
+      let prepared = try swaps.map { swap -> Journal.Swap in
+        var swap = swap
+        switch way {
+        case .exchange: swap.kept = temporary.kept(swap.target)
+        case .replaceCollecting: swap.replaced = try swapper.uuid(swap.target)
+        case .replace: break
+        }
+        return swap
+      }
+      let journal = Journal(client: client)
+      try journal.swapping(temporary.token, prepared, safety: report.safetyBackup)
+      options.notice?("swapping \(prepared.count) collections into place")
+      for swap in prepared {
+        try swapper.swap(swap, way)
+        report.restored.append(swap.target)
+      }
+      // What another restore had loaded at that moment, and what a replay has made besides.
+      try RestoreRecovery(client: client, options: options).drop(
+        temporary.stem, except: prepared.compactMap(\.kept))
+      report.kept += try settle(prepared, report.safetyBackup, client)
+      let replaced = Set(prepared.compactMap(\.replaced))
+      if let safety = report.safetyBackup, !replaced.isEmpty {
+        report.lateWrites = try LateWrites(client: client, store: store, options: options)
+          .add(to: safety, replaced: replaced)
+      }
+      try journal.end(temporary.token)
+    }
+  }
+
+  /// Drops a replaced collection when the safety backup has all of it; keeps it when somebody has
+  /// written to it since.
+  func settle(_ swaps: [Journal.Swap], _ safety: String?, _ client: Client) throws
+    -> [Namespace]
+  {
+    let manifest = try safety.flatMap { try Catalog(store).set($0)?.manifest }
+    var kept: [Namespace] = []
+    let swapper = Swapper(client: client, options: options)
+    for swap in swaps {
+      guard let place = swap.kept, try swapper.uuid(place) != nil else { continue }
+      let saved = manifest?.collections.first { $0.namespace == swap.target.description }
+      let tally = try ReadBack(client: client, cancellation: Cancellation()).tally(place)
+      // Equal to what was dumped: then it is all saved, whatever else the safety backup's oplog holds.
+      if let saved, saved.count == tally.count, saved.fingerprint == tally.fingerprint.description {
+        try client.database(place.database).drop(place.collection)
+      } else {
+        kept.append(place)
+        options.notice?(
+          "\(swap.target) was written to after the safety backup: it is kept as \(place)")
+      }
+    }
+    return kept
+  }
+
+  // MARK: - Made by a replay
+
+  func lateMade(_ temporary: Temporary) throws -> [LateMade] {
+    guard options.end != nil else { return [] }
+    return try pool.withClient { client in
+      try RestoreRecovery.databases(client).flatMap { database in
+        try client.database(database).listCollections().compactMap { info in
+          guard info.name.hasPrefix(temporary.stem), info.type != .collection,
+            !info.name.hasPrefix("system.")
+          else { return nil }
+          let name = Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
+          return LateMade(target: name, view: info.type == .view ? info.options : nil)
+        }
+      }
+    }
+  }
+
+  /// Those of some names that are there now.
+  func live(_ names: [Namespace]) throws -> [Namespace] {
+    try pool.withClient { client in
+      try names.filter { name in
+        try !client.database(name.database).listCollections(
+          filter: ["name": .string(name.collection)]
+        ).isEmpty
+      }
+    }
+  }
+
+  /// Makes the views; drops the time-series, which are made and filled by replaying once more.
+  func remake(_ late: [LateMade], _ report: inout RestoreReport) throws -> [Namespace] {
+    try pool.withClient { client in
+      for item in late {
+        try client.database(item.target.database).drop(item.target.collection)
+        report.restored.append(item.target)
+        guard let view = item.view else { continue }
+        var command: Document = ["create": .string(item.target.collection)]
+        command.append(contentsOf: view)
+        _ = try client.run(command, on: item.target.database, options: .majority)
+      }
+    }
+    let series = late.filter { $0.view == nil }
+    if !series.isEmpty, !options.renames.isEmpty {
+      options.notice?("time-series made after the base keep their names")
+    }
+    return series.map(\.target)
+  }
+}
