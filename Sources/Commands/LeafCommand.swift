@@ -13,16 +13,40 @@ protocol LeafCommand: ParsableCommand {
 extension LeafCommand {
   func run() throws {
     let surroundings = Settings.Surroundings.ofProcess()
-    let console = Console(Console.appearance(options, environment: surroundings.environment))
+    let (log, complaint) = eventLog(surroundings)
+    let console = Console(
+      Console.appearance(options, environment: surroundings.environment), log: log)
+    if let complaint { console.warn("\(complaint)") }
+    console.record(.info, "begins")
+    let started = console.uptime()
     let cancellation = Cancellation()
     Signals.listen(cancellation, console: console)
     let context = CommandContext(
       console: console, cancellation: cancellation, options: options, surroundings: surroundings,
       person: Terminal())
     let status = status(context)
+    let milliseconds = (console.uptime() - started) / .milliseconds(1)
+    console.record(
+      status == .done ? .info : .warning, "ends with exit code \(String(status.rawValue))",
+      [
+        ("exitCode", .integer(Int64(status.rawValue))),
+        ("durationMs", .integer(Int64(milliseconds))),
+      ])
     fflush(nil)
     // Clients are still open, see ``CommandContext/pool(_:)``: no clean-up may run beside them.
     _exit(status.rawValue)
+  }
+
+  /// The log that a flag or the environment asks for, or why there is none.
+  private func eventLog(_ surroundings: Settings.Surroundings) -> (EventLog?, String?) {
+    let named = surroundings.environment["MARTLET_LOG"].flatMap { $0.isEmpty ? nil : $0 }
+    guard let path = options.logFile ?? named else { return (nil, nil) }
+    let asked = options.logFormat ?? surroundings.environment["MARTLET_LOG_FORMAT"]
+    let words = CommandLine.arguments.dropFirst().prefix { !$0.hasPrefix("-") }.prefix(2)
+    let log = EventLog(
+      path: path, format: asked.flatMap(EventLog.Format.init(rawValue:)) ?? .text,
+      command: words.joined(separator: " "))
+    return (log, log == nil ? "the log \(path) cannot be written" : nil)
   }
 
   /// Executes and reports; the exit code in every case.

@@ -42,10 +42,25 @@ struct GlobalOptions: ParsableArguments {
   @Flag(name: .shortAndLong, help: "Say more about what is done.")
   var verbose = false
 
+  @Option(
+    name: .customLong("log-file"),
+    help: ArgumentHelp(
+      "Append one line for each event; MARTLET_LOG does the same.", valueName: "file"),
+    completion: .file())
+  var logFile: String?
+
+  @Option(
+    name: .customLong("log-format"),
+    help: ArgumentHelp("text or json; MARTLET_LOG_FORMAT does the same.", valueName: "format"))
+  var logFormat: String?
+
   @Flag(name: .customLong("no-color"), help: "No colours. NO_COLOR and TERM=dumb do the same.")
   var noColor = false
 
   func validate() throws {
+    if let logFormat, EventLog.Format(rawValue: logFormat) == nil {
+      throw ValidationError("--log-format is text or json")
+    }
     if quiet && verbose { throw ValidationError("--quiet and --verbose exclude each other") }
   }
 }

@@ -34,6 +34,7 @@ final class Console: Sendable {
   /// Time since some fixed moment; passed in so that rates can be tested.
   let uptime: @Sendable () -> Duration
   private let sink: Sink
+  private let log: EventLog?
   let state = Mutex(State())
 
   struct State: Sendable {
@@ -48,11 +49,12 @@ final class Console: Sendable {
   init(
     _ appearance: Appearance,
     uptime: @escaping @Sendable () -> Duration = Console.monotonicTime,
-    sink: @escaping Sink = Console.writeToDescriptors
+    sink: @escaping Sink = Console.writeToDescriptors, log: EventLog? = nil
   ) {
     self.appearance = appearance
     self.uptime = uptime
     self.sink = sink
+    self.log = log
   }
 
   /// Shows what a command found: the JSON document, or the page for people. Quiet does not hide it.
@@ -74,21 +76,42 @@ final class Console: Sendable {
   func stream(_ value: JSONValue) { out(value.text(pretty: false)) }
 
   /// What is being done, for people who watch.
-  func status(_ text: StyledText) { if !appearance.quiet { error(text) } }
+  func status(_ text: StyledText) {
+    record(.info, text)
+    if !appearance.quiet { error(text) }
+  }
 
   /// More of it, with `--verbose`.
-  func detail(_ text: StyledText) { if appearance.verbose { error(text) } }
+  func detail(_ text: StyledText) {
+    guard appearance.verbose else { return }
+    record(.debug, text)
+    error(text)
+  }
 
-  func warn(_ text: StyledText) { error(StyledText("warning: ", .warning) + text) }
+  func warn(_ text: StyledText) {
+    record(.warning, text)
+    error(StyledText("warning: ", .warning) + text)
+  }
+
+  /// An event for the log alone, such as the end of a command.
+  func record(
+    _ level: EventLog.Level, _ text: StyledText, _ fields: [(String, JSONValue)] = []
+  ) {
+    log?.write(level, text.rendered(colour: false), fields)
+  }
 
   /// The last line: what to do next.
   func next(_ command: String) {
-    status(StyledText("next: ", .dim) + StyledText(command, .name))
+    guard !appearance.quiet else { return }
+    error(StyledText("next: ", .dim) + StyledText(command, .name))
   }
 
   /// Says what went wrong and what to do about it; with `--json` the document is on standard output too.
   func report(_ report: ErrorReport) {
     if appearance.json { out(report.json.text()) }
+    record(
+      .error, "\(report.message)",
+      [("code", .string(report.code)), ("hint", .string(optional: report.hint))])
     let lines = report.message.split(separator: "\n", omittingEmptySubsequences: true)
     let first = lines.first.map(String.init) ?? "unknown"
     error(StyledText("error: ", .bad) + StyledText(first))
