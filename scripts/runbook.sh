@@ -54,7 +54,8 @@ window() {
     log INFO "done; the report is $report"
     copy_to_s3 || log WARNING "the backup was not copied to S3"
   else
-    log ERROR "martlet window ended with $status; the report is $report"
+    log ERROR "martlet window ended with $status"
+    if [[ -d $report ]]; then log ERROR "the report is $report"; fi
   fi
   return "$status"
 }
