@@ -90,7 +90,7 @@ let package = Package(
     .testTarget(
       name: "CommandsTests",
       dependencies: [
-        "BSON", "MongoDB", "Migration", "Commands", "TestSupport",
+        "BSON", "MongoDB", "Migration", "Validation", "Commands", "TestSupport", "Yams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

@@ -53,7 +53,7 @@ struct ProjectTemplate: Sendable, Hashable {
 
   static let rules = """
     # What must hold before and after a maintenance window: martlet validate before|after.
-    # Every rule may have `severity: error|warning|info`, `when: before|after|both` and `fix: TEXT`.
+    # Every rule may have `severity: error|warning|info`, `when: before|after|both|started` and `fix: TEXT`.
     version: 1
     collections: []   # - { name: users, minimum: 1 }
     indexes: []       # - { collection: users, key: { email: 1 }, unique: true }
@@ -64,7 +64,8 @@ struct ProjectTemplate: Sendable, Hashable {
     empty: []         # - { name: what must not be, collection: orders, pipeline: [ { $match: { … } } ] }
     queries: []       # - { name: a query, collection: orders, filter: { user_id: 1 }, p95: 50ms }
     files: []         # - { path: config/app.yaml }
-    commands: []      # - { name: the API answers, run: "curl -fsS http://127.0.0.1:8080/healthz", when: after }
+    commands: []      # - { name: the API answers, run: "curl -fsS http://127.0.0.1:8080/healthz", when: started }
+    audit: []         # - { collection: audit_logs, run: a command that is logged, where: { action: ping } }
 
     """
 

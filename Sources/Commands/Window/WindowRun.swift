@@ -102,8 +102,8 @@ final class WindowRun {
 
   private func goOn(_ old: WindowJournal) throws {
     journal = old
-    stopLeftover(of: old)
     journal.notes.append("Resumed; it had stopped \(old.place).")
+    stopLeftover(of: old)
     // A failure whose answer was cut off is answered first.
     if journal.recovery?.isSettled == false {
       let failed = journal.recovery?.stage

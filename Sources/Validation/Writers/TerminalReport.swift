@@ -32,7 +32,7 @@ public struct TerminalReport: Sendable {
     var lines: [[Span]] = [
       [
         Span(report.verdict.words, tone(report.verdict)),
-        Span("  validate \(report.kind.rawValue)  \(report.subject)"),
+        Span("  \(title)  \(report.subject)"),
       ],
       [Span(summary, .dim)],
     ]
@@ -56,6 +56,10 @@ public struct TerminalReport: Sendable {
     }
     for note in report.notes { lines.append([Span(note)]) }
     return lines
+  }
+
+  private var title: String {
+    report.kind == .window ? "window" : "validate \(report.kind.rawValue)"
   }
 
   private var summary: String {
