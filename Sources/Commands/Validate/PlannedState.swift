@@ -38,7 +38,7 @@ struct PlannedState {
       }
       if step.command.has("index") { definitions[target] = source }
     case "create", "ping": break
-    case "update": change(target, Self.fields(of: step.command), source)
+    case "update": change(target, step.changedFields.map { .some($0) } ?? .any, source)
     case "insert", "delete", "findAndModify", "findandmodify": change(target, .any, source)
     case "renameCollection":
       define(StepEffects.collection(target), source)
@@ -102,25 +102,5 @@ struct PlannedState {
 
   private static func top(_ path: String) -> String {
     String(path.prefix { $0 != "." })
-  }
-
-  /// Top-level fields that an update touches, where its operators tell.
-  private static func fields(of command: Document) -> Fields {
-    var all: Set<String> = []
-    for update in (command["updates"]?.arrayValue ?? []).compactMap(\.documentValue) {
-      guard update["upsert"]?.isTruthy != true, let change = update["u"]?.documentValue,
-        !change.isEmpty
-      else { return .any }
-      for element in change {
-        guard element.key.hasPrefix("$"), let fields = element.value.documentValue else {
-          return .any
-        }
-        all.formUnion(fields.keys.map(top))
-        if element.key == "$rename" {
-          all.formUnion(fields.compactMap { $0.value.stringValue }.map(top))
-        }
-      }
-    }
-    return .some(all)
   }
 }

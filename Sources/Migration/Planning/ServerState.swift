@@ -43,6 +43,8 @@ public struct CollectionState: Sendable, Hashable {
   public var count: Int64
   /// True for a collection that an earlier step of the same plan creates.
   public var isPlanned: Bool
+  /// Top-level fields that earlier steps of the same plan change; `*` where that cannot be told.
+  var changedFields: Set<String> = []
 
   public init(
     type: String = "collection", options: Document = [:], indexes: [Document] = [],

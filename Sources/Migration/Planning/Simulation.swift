@@ -24,7 +24,8 @@ struct Simulation {
       if let validator = command["validator"] {
         collections[target]?.options["validator"] = validator
       }
-    case .update, .delete, .other: break
+    case .update: collections[target]?.changedFields.formUnion(step.changedFields ?? ["*"])
+    case .delete, .other: collections[target]?.changedFields.insert("*")
     }
   }
 

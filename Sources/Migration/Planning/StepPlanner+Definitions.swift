@@ -100,7 +100,14 @@ extension StepPlanner {
     draft.impact.append(
       count == 0
         ? "\(name): built on an empty collection" : "\(name): built over \(count) documents")
-    if let duplicates = facts?.duplicates[name], duplicates.groups > 0 {
+    let fields = (spec["key"]?.documentValue?.keys ?? []).map { String($0.prefix { $0 != "." }) }
+    let changed = before?.changedFields ?? []
+    if changed.contains("*") || !changed.isDisjoint(with: fields) {
+      // What is there now says nothing about what the build will meet.
+      if spec["unique"]?.isTruthy == true {
+        draft.impact.append("\(name): duplicates not looked at: an earlier step changes the fields")
+      }
+    } else if let duplicates = facts?.duplicates[name], duplicates.groups > 0 {
       let samples = duplicates.samples.prefix(5).map {
         ExtendedJSON.text($0, .relaxed)
       }.joined(separator: ", ")
