@@ -79,6 +79,8 @@ struct WindowTests {
       let report = try Self.report(project)
       #expect(report["verdict"] != "failed")
       #expect(report["timeline"]?.arrayValue?.count == 10)
+      let backups = project.folder.appending(path: "backups").path
+      #expect(!FileManager.default.fileExists(atPath: backups), "up makes none either")
       #expect((report["plan"]?.arrayValue?.count ?? 0) > 3)
       #expect((report["metrics"]?.arrayValue?.count ?? 0) > 0)
       #expect(try project.martlet(["window", "--resume", "--yes"]).exitCode == 64)
