@@ -1,4 +1,7 @@
-"""Dump and load of a large collection beside their floors, and beside mongodump where it is on PATH."""
+"""Dump, load and oplog replay beside their floors, and beside mongodump and mongorestore where they are on PATH.
+
+BENCH_PARTS="dump load oplog" chooses, BENCH_ROUNDS=3 and BENCH_DOCUMENTS=1000000 say how much.
+"""
 import os
 import shutil
 import sys
@@ -11,6 +14,7 @@ from measure import MARTLET, URI, note, row, run
 import datetime
 import random
 
+import bson
 import pymongo
 from bson import Decimal128, ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -53,8 +57,8 @@ def drain():
     return time.monotonic() - started
 
 
-def best(action):
-    return min((action() for _ in range(ROUNDS)), key=lambda result: result[0])
+def best(action, rounds=ROUNDS):
+    return min((action() for _ in range(rounds)), key=lambda result: result[0])
 
 
 def dump(folder, name, *arguments):
@@ -64,10 +68,14 @@ def dump(folder, name, *arguments):
     return seconds, memory, os.path.getsize(path)
 
 
-def peer(tool, *arguments):
+def peer(tool, *arguments, rounds=ROUNDS, before=lambda: None):
     """Seconds of a peer tool, or None."""
     path = shutil.which(tool)
-    return best(lambda: run([path, "--uri", URI, "--quiet", *arguments]))[0] if path else None
+
+    def once():
+        before()
+        return run([path, "--uri", URI, "--quiet", *arguments])
+    return best(once, rounds)[0] if path else None
 
 
 def ratio(ours, theirs, goal):
@@ -122,9 +130,121 @@ def loads(folder):
     row("peak memory of a load", f"{memory / 1e6:.0f} MB", "96 MB", memory <= 96e6)
 
 
-fill()
-with tempfile.TemporaryDirectory() as scratch:
-    dumps(scratch)
-    loads(scratch)
-for database in ("bench_dump", "bench_load"):
-    client.drop_database(database)
+def oplog_since(time):
+    """What the server's oplog has of bench_oplog behind a time, as bytes."""
+    oplog = client.local.get_collection(
+        "oplog.rs", codec_options=client.codec_options.with_options(document_class=RawBSONDocument))
+    entries = oplog.find({"ts": {"$gt": time}, "$or": [
+        {"ns": "bench_oplog.items"}, {"ns": "admin.$cmd", "o.applyOps.ns": "bench_oplog.bulk"},
+        {"ns": "admin.$cmd", "o.commitTransaction": 1}]}).sort("$natural", 1)
+    return [entry.raw for entry in entries]
+
+
+def now():
+    return client.admin.command("hello")["lastWrite"]["opTime"]["ts"]
+
+
+def oplog_base():
+    """The documents that the replayed updates change, and the collection that the transaction fills."""
+    client.drop_database("bench_oplog")
+    client.bench_oplog.create_collection("bulk")
+    client.bench_oplog.items.insert_many(
+        [{"_id": n, "n": 0, "note": "x" * 200, "nested": {"a": 0, "list": [0, 1, 2]}} for n in range(10_000)])
+
+
+def oplog_updates():
+    """The oplog of 40,000 updates, four of each document."""
+    oplog_base()
+    start = now()
+    for turn in range(1, 5):
+        client.bench_oplog.items.bulk_write([
+            pymongo.UpdateOne({"_id": n}, {"$set": {"n": n * turn + 1, "nested.a": turn, "nested.list.1": turn}})
+            for n in range(10_000)])
+    return oplog_since(start)
+
+
+def oplog_transaction(count):
+    """The oplog of one transaction that inserts so many documents."""
+    oplog_base()
+    start = now()
+    with client.start_session() as session, session.start_transaction():
+        for block in range(0, count, 10_000):
+            client.bench_oplog.bulk.insert_many(
+                [{"_id": n, "note": "y" * 200} for n in range(block, block + 10_000)], session=session)
+    return oplog_since(start)
+
+
+def state():
+    return client.bench_oplog.command("dbHash")["collections"]
+
+
+def bare_replay(entries):
+    """Seconds of the same operations in batches of 500, encoded before, one connection."""
+    operations = [RawBSONDocument(bson.encode({
+        k: v for k, v in RawBSONDocument(entry).items() if k in ("op", "ns", "o", "o2")})) for entry in entries]
+    commands = [{
+        "applyOps": operations[at:at + 500], "allowAtomic": False, "alwaysUpsert": True,
+        "bypassDocumentValidation": True, "writeConcern": {"w": "majority"},
+    } for at in range(0, len(operations), 500)]
+
+    def once():
+        oplog_base()
+        started = time.monotonic()
+        for command in commands:
+            client.admin.command(command)
+        return (time.monotonic() - started,)
+    return best(once)[0]
+
+
+def replay(folder, expected):
+    """Seconds and peak bytes of our replay, which must give the expected state."""
+    def once():
+        oplog_base()
+        result = run([MARTLET, "load", "--uri", URI, f"--dir={folder}", "--oplogReplay", "--quiet"])
+        if state() != expected:
+            raise SystemExit("the replay gave another state")
+        return result
+    return best(once)[:2]
+
+
+def oplogs(scratch):
+    folder = f"{scratch}/oplog"
+    os.makedirs(folder)
+    entries = oplog_updates()
+    expected = state()
+    with open(f"{folder}/oplog.bson", "wb") as file:
+        file.writelines(entries)
+    floor = bare_replay(entries)
+    note(f"{len(entries)} updates, bare batched applyOps {floor:.2f} s")
+    seconds, memory = replay(folder, expected)
+    row("oplog replay, times the floor", f"{seconds / floor:.2f}", "-", True)
+    ratio(seconds, peer("mongorestore", "--oplogReplay", f"--dir={folder}", rounds=1, before=oplog_base), 30)
+    row("peak memory of that replay", f"{memory / 1e6:.0f} MB", "96 MB", memory <= 96e6)
+
+    entries = oplog_transaction(200_000)
+    expected = state()
+    with open(f"{folder}/oplog.bson", "wb") as file:
+        file.writelines(entries)
+    size = os.path.getsize(f"{folder}/oplog.bson")
+    seconds, memory = replay(folder, expected)
+    note(f"one transaction of 200000 inserts, {size / 1e6:.0f} MB in {len(entries)} entries: {seconds:.2f} s")
+    row("peak memory of its replay", f"{memory / 1e6:.0f} MB", "96 MB", memory <= 96e6)
+
+
+def main():
+    parts = os.environ.get("BENCH_PARTS", "dump load oplog").split()
+    with tempfile.TemporaryDirectory() as scratch:
+        if "dump" in parts or "load" in parts:
+            fill()
+            dumps(scratch)
+            if "load" in parts:
+                loads(scratch)
+            for database in ("bench_dump", "bench_load"):
+                client.drop_database(database)
+        if "oplog" in parts:
+            oplogs(scratch)
+            client.drop_database("bench_oplog")
+
+
+if __name__ == "__main__":
+    main()
