@@ -140,8 +140,11 @@ struct TokenInput {
   private mutating func fill(_ count: Int) throws(DumpError) {
     guard available < count, !sourceEnded else { return }
     if chunk.capacity - position < count || chunk.free.isEmpty {
+      // A chunk that is used up goes first: two of the largest entries are not held at a time.
+      let rest = available > 0 ? chunk : nil
+      if rest == nil { chunk = pool.placeholder() }
       let next = try pool.take(count)
-      next.append(chunk.slice(position..<chunk.count))
+      if let rest { next.append(rest.slice(position..<rest.count)) }
       chunkOffset += Int64(position)
       position = 0
       chunk = next

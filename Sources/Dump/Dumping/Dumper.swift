@@ -1,6 +1,5 @@
 internal import BSON
 import Fingerprint
-internal import Glibc
 public import MongoDB
 
 /// Dumps a server, a database or a collection.
@@ -86,7 +85,7 @@ public struct Dumper: Sendable {
       let parent = FilePath.parent(of: path)
       return FilePath.isDirectory(parent) ? parent : "."
     case .archiveStream, .documents:
-      return getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+      return FilePath.temporaryDirectory
     }
   }
 

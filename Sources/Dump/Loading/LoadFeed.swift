@@ -94,10 +94,7 @@ struct LoadFeed: Sendable {
   private func add(_ index: Int, _ bytes: UnsafeRawBufferPointer, _ batch: LoadBatch) throws {
     switch items[index].role {
     case .collection, .users, .roles: queue.add(batch)
-    case .oplog:
-      try RawDocuments.forEach(in: bytes) { raw in
-        try spool?.append(try Document(bytes: [UInt8](raw)))
-      }
+    case .oplog: try spool?.append(contentsOf: bytes)
     case .view, .skipped, .authVersion: break
     }
   }

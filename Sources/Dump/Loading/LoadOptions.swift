@@ -51,6 +51,8 @@ public struct LoadOptions: Sendable {
   public var oplogLimit: Timestamp?
   /// Another source of entries, a `.bson` file.
   public var oplogFile: String?
+  /// Where oplog entries wait on disk, with room for the oplog and its largest transaction.
+  public var spoolDirectory = FilePath.temporaryDirectory
   /// Up to this time entries may already be in the documents; nil is all of them.
   public var overlapEnd: Timestamp?
   /// Load users and roles: always with a whole server's dump, otherwise only when this is set.

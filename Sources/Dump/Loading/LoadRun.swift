@@ -89,7 +89,10 @@ struct LoadRun: Sendable {
   func insert(_ feed: (LoadFeed, [LoadItem]) throws -> LoadFeed.Tallies) throws
     -> LoadFeed.Tallies
   {
-    if options.replaysOplog { try spool.withLock { $0 = try OplogSpool(directory: "/tmp") } }
+    if options.replaysOplog {
+      let file = try OplogSpool(directory: options.spoolDirectory)
+      spool.withLock { $0 = file }
+    }
     let source = LoadFeed(
       items: items, queue: queue, pool: chunks, options: options, spool: spool.withLock { $0 })
     let failure = Monitor<(any Error)?>(nil)
@@ -162,7 +165,7 @@ struct LoadRun: Sendable {
         client: client, options: options, server: server.version, catalog: catalog)
       if let path = options.oplogFile {
         let source = try Input.open(try FileSource(path: path), path: path).source
-        let reader = try DocumentFileReader(source, pool: ChunkPool(budget: 64 << 20))
+        let reader = try DocumentFileReader(source, pool: ChunkPool(budget: 34 << 20))
         while let run = try reader.next(), !replayer.isFinished {
           try RawDocuments.forEach(in: run.bytes) { try replayer.add($0) }
         }

@@ -5,11 +5,6 @@ internal import MongoDB
 ///
 /// - Source: consistency.md "Replay", experiments.md 4. Of one thread.
 public struct OplogReplayer {
-  /// Entries of one `applyOps`: more is no faster.
-  private static let batchCount = 500
-  /// Bytes of one `applyOps`, well below what a command may have.
-  private static let batchBytes = 12 << 20
-
   let client: Client
   let options: LoadOptions
   let server: ServerVersion
@@ -21,9 +16,12 @@ public struct OplogReplayer {
   /// The last entry that was looked at.
   public private(set) var last: Timestamp?
 
-  private var batch: [Document] = []
-  private var batchBytes = 0
-  private var transactions = TransactionBuffer(directory: "/tmp")
+  private var batch = OplogBatch()
+  private var transactions: TransactionBuffer
+  /// What was decided about a namespace, by its bytes.
+  private var routes: [[UInt8]: OplogRoute] = [:]
+  /// That of the entry before: the next one is mostly of the same.
+  private var route: (name: [UInt8], route: OplogRoute)?
   private var capped: [Namespace: Bool] = [:]
 
   init(client: Client, options: LoadOptions, server: ServerVersion, catalog: ReplayCatalog) {
@@ -31,21 +29,25 @@ public struct OplogReplayer {
     self.options = options
     self.server = server
     self.catalog = catalog
+    transactions = TransactionBuffer(directory: options.spoolDirectory)
   }
 
   /// Takes the next entry; applies it now or with later ones.
   /// - Throws: ``DumpError``, or ``MongoError`` of the server.
   public mutating func add(_ raw: UnsafeRawBufferPointer) throws {
     guard !isFinished else { return }
-    let entry = try OplogEntry(Document(bytes: [UInt8](raw)))
-    if let limit = options.oplogLimit, entry.timestamp >= limit {
+    let entry = try RawOperation(raw)
+    guard let timestamp = entry.timestamp else {
+      throw DumpError(.damaged, "an oplog entry lacks its time")
+    }
+    if let limit = options.oplogLimit, timestamp >= limit {
       isFinished = true
       return
     }
-    if let end = options.overlapEnd, let last, last <= end, entry.timestamp > end { try flush() }
-    last = entry.timestamp
-    try options.cancellation.check()
-    try apply(entry)
+    if let end = options.overlapEnd, let last, last <= end, timestamp > end { try flush() }
+    last = timestamp
+    if batch.count == 0 { try options.cancellation.check() }
+    if entry.kind == RawOperation.command { try applyCommand(entry) } else { try apply(entry) }
   }
 
   /// Applies what is waiting. Transactions that never ended are dropped, as the server would.
@@ -64,73 +66,110 @@ public struct OplogReplayer {
 
   // MARK: - One entry
 
-  private static let skipped: Set<String> = ["n", "cd", "ci", "cu", "km"]
-
-  private mutating func apply(_ entry: OplogEntry) throws {
-    guard !Self.skipped.contains(entry.operation) else { return }
-    if entry.operation == "c", let key = TransactionBuffer.key(entry.document),
-      try applyTransaction(entry, key)
-    {
-      return
+  /// An entry or a transaction's operation: data goes on as the bytes that it is.
+  private mutating func apply(_ operation: RawOperation) throws {
+    switch operation.kind {
+    case RawOperation.insert, RawOperation.update, RawOperation.delete: break
+    case RawOperation.command: return try run(operation)
+    default: return
     }
-    if entry.operation == "c", entry.command == "applyOps" {
-      for operation in Self.operations(entry.object) { try applyInner(operation) }
-      return
-    }
-    try applyInner(entry.document)
+    let route = try route(of: operation.namespace)
+    guard route.fate != .skip else { return }
+    guard let object = operation.object, object.type == .document else { throw Self.lacksObject }
+    guard route.fate == .apply else { return try changeView(operation, route) }
+    if operation.kind == RawOperation.delete, try evictsByItself(route.target) { return }
+    if batch.isFull(before: operation.bytes.count) { try flush() }
+    batch.add(operation, object, to: route)
   }
 
-  /// False when the entry is not part of a transaction after all.
-  private mutating func applyTransaction(_ entry: OplogEntry, _ key: [UInt8]) throws -> Bool {
-    switch entry.command {
+  private static let lacksObject = DumpError(.damaged, "an oplog operation lacks op, ns or o")
+
+  private mutating func run(_ operation: RawOperation) throws {
+    guard let name = Namespace(String(decoding: operation.namespace, as: UTF8.self)),
+      let object = try operation.object?.value().documentValue
+    else { throw Self.lacksObject }
+    guard isReplayable(name) else { return }
+    try command(object, in: name.database)
+  }
+
+  private mutating func changeView(_ operation: RawOperation, _ route: OplogRoute) throws {
+    let object = try operation.object?.value().documentValue ?? [:]
+    try view(
+      String(decoding: [operation.kind], as: UTF8.self), object,
+      try operation.key?.value().documentValue, route.source.database)
+  }
+
+  /// What becomes of a namespace's data.
+  private mutating func route(of name: UnsafeRawBufferPointer) throws -> OplogRoute {
+    if let route, route.name.elementsEqual(name) { return route.route }
+    let bytes = [UInt8](name)
+    let found: OplogRoute
+    if let known = routes[bytes] {
+      found = known
+    } else {
+      guard let namespace = Namespace(String(decoding: name, as: UTF8.self)) else {
+        throw Self.lacksObject
+      }
+      if !isReplayable(namespace) {
+        found = OplogRoute(.skip, namespace, namespace)
+      } else if namespace.collection == "system.views" {
+        found = OplogRoute(.views, namespace, namespace)
+      } else if options.selection.takes(namespace) {
+        found = OplogRoute(.apply, namespace, try options.selection.target(of: namespace))
+      } else {
+        found = OplogRoute(.skip, namespace, namespace)
+      }
+      routes[bytes] = found
+    }
+    route = (bytes, found)
+    return found
+  }
+
+  // MARK: - Transactions
+
+  private mutating func applyCommand(_ entry: RawOperation) throws {
+    guard let object = entry.object, let view = try object.nested() else { throw Self.lacksObject }
+    var elements = view.makeIterator()
+    guard let first = try elements.next() else { return }
+    let key = try entry.isInTransaction ? TransactionBuffer.key(entry) : nil
+    switch first.key {
     case "applyOps":
-      // A vectored insert of a retryable write is no transaction.
-      if entry.document["multiOpType"]?.integerValue == 1 { return false }
-      try transactions.add(Self.operations(entry.object), to: key)
-      let isPart =
-        entry.object["partialTxn"]?.isTruthy == true || entry.object["prepare"]?.isTruthy == true
-      if !isPart { try commit(key) }
-      return true
-    case "commitTransaction":
-      try commit(key)
-      return true
-    case "abortTransaction":
-      transactions.discard(key)
-      return true
-    default: return false
+      guard let operations = try first.nested() else { throw Self.lacksObject }
+      guard let key else {
+        return try Self.visit(operations) { try apply(RawOperation($0)) }
+      }
+      try Self.visit(operations) { try transactions.add($0, to: key) }
+      if try !Self.isPart(view) { try commit(key) }
+    case "commitTransaction" where key != nil:
+      if let key { try commit(key) }
+    case "abortTransaction" where key != nil:
+      if let key { transactions.discard(key) }
+    default: try run(entry)
+    }
+  }
+
+  /// More of the transaction will come, or its commit.
+  private static func isPart(_ object: DocumentView) throws -> Bool {
+    for name in ["partialTxn", "prepare"] {
+      if try object.first(name)?.value().isTruthy == true { return true }
+    }
+    return false
+  }
+
+  private static func visit(
+    _ operations: DocumentView, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) throws {
+    var elements = operations.makeIterator()
+    while let element = try elements.next() {
+      if let operation = try element.nested() { try body(operation.bytes) }
     }
   }
 
   private mutating func commit(_ key: [UInt8]) throws {
-    var buffer = transactions
-    try buffer.commit(key) { try applyInner($0) }
-    transactions = buffer
-  }
-
-  private static func operations(_ object: Document) -> [Document] {
-    (object["applyOps"]?.arrayValue ?? []).compactMap(\.documentValue)
-  }
-
-  /// An entry or a transaction's operation.
-  private mutating func applyInner(_ document: Document) throws {
-    guard let operation = document["op"]?.stringValue, let name = document["ns"]?.stringValue,
-      let namespace = Namespace(name), let object = document["o"]?.documentValue
-    else { throw DumpError(.damaged, "an oplog operation lacks op, ns or o") }
-    guard isReplayable(namespace) else { return }
-    switch operation {
-    case "i", "u", "d":
-      if namespace.collection == "system.views" {
-        return try view(operation, object, document["o2"]?.documentValue, namespace.database)
-      }
-      guard options.selection.takes(namespace) else { return }
-      let target = try options.selection.target(of: namespace)
-      if operation == "d", try evictsByItself(target) { return }
-      var slim: Document = ["op": .string(operation), "ns": .string(target.description)]
-      slim.append("o", .document(object))
-      if operation == "u", let key = document["o2"] { slim.append("o2", key) }
-      try append(slim)
-    case "c": try command(object, in: namespace.database)
-    default: break
+    guard let operations = transactions.take(key) else { return }
+    try operations.visit { raw in
+      if batch.count == 0 { try options.cancellation.check() }
+      try apply(RawOperation(raw))
     }
   }
 
@@ -149,36 +188,22 @@ public struct OplogReplayer {
 
   // MARK: - Data
 
-  private mutating func append(_ operation: Document) throws {
-    if batch.count >= Self.batchCount || batchBytes + operation.bytes.count > Self.batchBytes {
-      try flush()
-    }
-    batch.append(operation)
-    batchBytes += operation.bytes.count
-  }
-
   mutating func flush() throws {
-    guard !batch.isEmpty else { return }
-    let operations = batch
-    batch.removeAll(keepingCapacity: true)
-    batchBytes = 0
-    try send(operations)
-    applied += Int64(operations.count)
+    guard batch.count > 0 else { return }
+    let count = batch.count
+    let namespaces = overlaps ? batch.namespaces : []
+    try send(try batch.takeCommand(upsert: overlaps), namespaces)
+    applied += Int64(count)
   }
 
-  private func send(_ operations: [Document]) throws {
-    var command: Document = ["applyOps": .array(operations.map { .document($0) })]
-    // Not atomic: the default takes the global exclusive lock for the whole batch.
-    command.append("allowAtomic", false)
-    command.append("alwaysUpsert", .bool(overlaps))
-    command.append("bypassDocumentValidation", true)
+  private func send(_ command: Document, _ namespaces: Set<Namespace>) throws {
     let options = CommandOptions(writeConcern: self.options.writeConcern)
     do throws(MongoError) {
       _ = try client.run(command, on: "admin", options: options)
     } catch {
       // A collection that was dropped later in the overlap is not in the dump: it is made again, and
       // the oplog will drop it.
-      if error.code == 26, overlaps, try makeMissing(operations) {
+      if error.code == 26, overlaps, try makeMissing(namespaces) {
         _ = try client.run(command, on: "admin", options: options)
         return
       }
@@ -189,12 +214,9 @@ public struct OplogReplayer {
     }
   }
 
-  private func makeMissing(_ operations: [Document]) throws(MongoError) -> Bool {
+  private func makeMissing(_ namespaces: Set<Namespace>) throws(MongoError) -> Bool {
     var made = false
-    for name in Set(operations.compactMap { $0["ns"]?.stringValue }) {
-      guard let namespace = Namespace(name) else { continue }
-      if try makeIfMissing(namespace) { made = true }
-    }
+    for namespace in namespaces where try makeIfMissing(namespace) { made = true }
     return made
   }
 

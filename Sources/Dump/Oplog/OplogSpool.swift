@@ -8,6 +8,8 @@ final class OplogSpool: Sendable {
     var length: Int64 = 0
   }
 
+  private static let bufferSize = 256 << 10
+
   private let descriptor: Int32
   private let state = Monitor(State())
 
@@ -28,28 +30,45 @@ final class OplogSpool: Sendable {
   var length: Int64 { state.withLock { $0.length + Int64($0.buffer.count) } }
 
   /// Adds an entry; they come in the order of their timestamps.
-  func append(_ entry: Document) throws(DumpError) {
+  func append(_ entry: Document) throws(DumpError) { try append(array: entry.bytes) }
+
+  /// Adds whole entries, one behind the other.
+  func append(array entries: [UInt8]) throws(DumpError) {
+    let result: Result<Void, DumpError> = entries.withUnsafeBytes { raw in
+      do throws(DumpError) { return .success(try append(contentsOf: raw)) } catch {
+        return .failure(error)
+      }
+    }
+    try result.get()
+  }
+
+  /// Adds whole entries, one behind the other. Of one thread.
+  func append(contentsOf entries: UnsafeRawBufferPointer) throws(DumpError) {
     let full: [UInt8]? = state.withLock { state in
-      state.buffer += entry.bytes
-      guard state.buffer.count > 256 << 10 else { return nil }
-      defer { state.buffer.removeAll(keepingCapacity: true) }
-      state.length += Int64(state.buffer.count)
-      return state.buffer
+      let isFull = state.buffer.count + entries.count > Self.bufferSize
+      let full = isFull ? state.buffer : []
+      if isFull { state.buffer = [] }
+      if entries.count < Self.bufferSize { state.buffer += entries }
+      state.length += Int64(full.count + (entries.count < Self.bufferSize ? 0 : entries.count))
+      return isFull ? full : nil
     }
     if let full { try write(full) }
+    // Sixteen megabytes are not copied once more.
+    if entries.count >= Self.bufferSize { try sink.write(entries) }
   }
 
   /// Calls `body` with each entry up to `end`, inclusive. Nothing may be appended meanwhile.
   func forEach(upTo end: Timestamp?, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     let rest = state.withLock { state in
-      defer { state.buffer.removeAll() }
+      defer { state.buffer = [] }
       state.length += Int64(state.buffer.count)
       return state.buffer
     }
     try write(rest)
     guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw DumpError.system("rewind", "the spool") }
     let source = FileSource(descriptor: descriptor, path: "the oplog's spool")
-    let reader = try DocumentFileReader(source, pool: ChunkPool(budget: 64 << 20))
+    let reader = try DocumentFileReader(
+      source, pool: ChunkPool(budget: 34 << 20, chunkSize: 256 << 10))
     while let run = try reader.next() {
       try RawDocuments.forEach(in: run.bytes) { raw in
         if let end {
@@ -62,6 +81,10 @@ final class OplogSpool: Sendable {
   }
 
   private func write(_ bytes: [UInt8]) throws(DumpError) {
-    try DescriptorSink(descriptor: descriptor, path: "the oplog's spool").write(array: bytes)
+    try sink.write(array: bytes)
+  }
+
+  private var sink: DescriptorSink {
+    DescriptorSink(descriptor: descriptor, path: "the oplog's spool")
   }
 }

@@ -2,58 +2,75 @@ internal import BSON
 
 /// Holds the operations of open transactions until their commit; large ones go to disk.
 struct TransactionBuffer {
-  /// Bytes of one transaction that stay in memory.
-  static let mostInMemory = 8 << 20
+  /// Bytes of all open transactions that stay in memory.
+  static let mostInMemory = 4 << 20
+  /// Smaller ones stay there all the same: each that is on disk takes a descriptor.
+  private static let leastOnDisk = 256 << 10
 
-  private struct Pending {
-    var operations: [Document] = []
-    var bytes = 0
-    var spool: OplogSpool?
+  /// One transaction's operations, in order.
+  struct Pending {
+    /// What is not in the spool: behind it, one operation after the other.
+    fileprivate(set) var bytes: [UInt8] = []
+    fileprivate(set) var spool: OplogSpool?
+
+    /// Calls `body` with each operation's bytes.
+    func visit(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+      try spool?.forEach(upTo: nil, body)
+      try bytes.withUnsafeBytes { try RawDocuments.forEach(in: $0, body) }
+    }
   }
 
   private let directory: String
   private var pending: [[UInt8]: Pending] = [:]
+  private var inMemory = 0
 
+  /// - Parameter directory: where there is room for large ones.
   init(directory: String) { self.directory = directory }
 
   /// Transactions that have not ended.
   var count: Int { pending.count }
 
   /// What tells one transaction from all others; nil outside of any.
-  static func key(_ entry: Document) -> [UInt8]? {
-    guard let session = entry["lsid"]?.documentValue,
-      let number = entry["txnNumber"]?.integerValue
+  static func key(_ entry: RawOperation) throws -> [UInt8]? {
+    guard let session = entry.session, session.type == .document,
+      let number = try entry.transaction?.integer()
     else { return nil }
-    let key: Document = ["lsid": .document(session), "txnNumber": .int64(number)]
-    return key.bytes
+    return [UInt8](session.valueBytes) + withUnsafeBytes(of: number) { [UInt8]($0) }
   }
 
-  mutating func add(_ operations: [Document], to key: [UInt8]) throws(DumpError) {
-    var entry = pending[key] ?? Pending()
-    entry.operations += operations
-    entry.bytes += operations.reduce(0) { $0 + $1.bytes.count }
-    if entry.bytes > Self.mostInMemory {
-      let spool: OplogSpool
-      if let there = entry.spool {
-        spool = there
-      } else {
-        spool = try OplogSpool(directory: directory)
-      }
-      for operation in entry.operations { try spool.append(operation) }
-      entry.spool = spool
-      entry.operations = []
-      entry.bytes = 0
+  /// Adds one operation at the end.
+  /// - Throws: ``DumpError`` `.file` when there is no room on disk.
+  mutating func add(_ operation: UnsafeRawBufferPointer, to key: [UInt8]) throws(DumpError) {
+    pending[key, default: Pending()].bytes.append(contentsOf: operation)
+    inMemory += operation.count
+    if inMemory > Self.mostInMemory { try spill() }
+  }
+
+  /// Puts the largest transaction on disk.
+  private mutating func spill() throws(DumpError) {
+    guard let key = pending.max(by: { $0.value.bytes.count < $1.value.bytes.count })?.key,
+      var entry = pending[key], entry.bytes.count >= Self.leastOnDisk
+    else { return }
+    let spool: OplogSpool
+    if let there = entry.spool {
+      spool = there
+    } else {
+      spool = try OplogSpool(directory: directory)
     }
+    try spool.append(array: entry.bytes)
+    inMemory -= entry.bytes.count
+    entry.spool = spool
+    entry.bytes = []
     pending[key] = entry
   }
 
   /// Forgets an aborted transaction.
-  mutating func discard(_ key: [UInt8]) { pending[key] = nil }
+  mutating func discard(_ key: [UInt8]) { _ = take(key) }
 
-  /// Calls `body` with the operations in order, and forgets them.
-  mutating func commit(_ key: [UInt8], _ body: (Document) throws -> Void) throws {
-    guard let entry = pending.removeValue(forKey: key) else { return }
-    try entry.spool?.forEach(upTo: nil) { raw in try body(try Document(bytes: [UInt8](raw))) }
-    for operation in entry.operations { try body(operation) }
+  /// Gives out a transaction that has ended, and forgets it.
+  mutating func take(_ key: [UInt8]) -> Pending? {
+    guard let entry = pending.removeValue(forKey: key) else { return nil }
+    inMemory -= entry.bytes.count
+    return entry
   }
 }

@@ -87,6 +87,9 @@ final class ChunkPool: Sendable {
     return Chunk(base: base, capacity: size, pool: self)
   }
 
+  /// A chunk without room, which counts for nothing.
+  func placeholder() -> Chunk { Chunk(base: allocate(1), capacity: 0, pool: self) }
+
   /// Makes every waiting and later ``take(_:)`` throw.
   func stop() { state.withLock(wake: true) { $0.stopped = true } }
 

@@ -2,6 +2,12 @@ import Glibc
 
 /// Names and folders.
 enum FilePath {
+  /// Where temporary files go: `TMPDIR`, or `/tmp`.
+  static var temporaryDirectory: String {
+    let given = getenv("TMPDIR").map { String(cString: $0) } ?? ""
+    return given.isEmpty ? "/tmp" : given
+  }
+
   static func parent(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
