@@ -26,6 +26,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(
       name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+    .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .target(name: "BSON", swiftSettings: strict),
@@ -40,7 +41,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Dump",
-      dependencies: ["BSON", "MongoDB", "Fingerprint", "CZlib", "CDeflate", "CLZMA"],
+      dependencies: ["BSON", "MongoDB", "Fingerprint", "CZlib", "CDeflate", "CISAL", "CLZMA"],
       swiftSettings: strict),
     .target(
       name: "Validation", dependencies: ["BSON", "MongoDB", "Fingerprint", "Yams"],

@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 pymongo_version=4.10.1
 packages=(
-  libmongoc-dev libbson-dev zlib1g-dev libdeflate-dev libxxhash-dev liblzma-dev pkg-config
+  libmongoc-dev libbson-dev zlib1g-dev libdeflate-dev libisal-dev libxxhash-dev liblzma-dev pkg-config
   python3 python3-venv python3-pip
   ca-certificates curl openssl age rclone
   chromium fonts-dejavu-core

@@ -12,7 +12,7 @@ enum GzipMember {
 
   /// The most bytes that a member for `count` bytes of content can take.
   static func bound(_ compressor: Compressor, _ count: Int) -> Int {
-    headerLength + libdeflate_deflate_compress_bound(compressor.handle, count) + trailerLength
+    headerLength + compressor.bound(count) + trailerLength
   }
 
   /// Writes one member; `output` must have ``bound(_:_:)`` bytes. Returns its length.
@@ -24,8 +24,8 @@ enum GzipMember {
     guard room > 0, let base = output.baseAddress else {
       throw DumpError(.file, "no room for a gzip member")
     }
-    let size = libdeflate_deflate_compress(
-      compressor.handle, input.baseAddress, input.count, base + headerLength, room)
+    let size = compressor.deflate(
+      input, to: UnsafeMutableRawBufferPointer(start: base + headerLength, count: room))
     guard size > 0 else { throw DumpError(.file, "a block could not be compressed") }
     let length = headerLength + size + trailerLength
     // Extra field present, no time, fastest, system unknown: what mongodump's own members say.
@@ -64,20 +64,4 @@ enum GzipMember {
   private static func store(_ value: UInt32, _ out: UnsafeMutableRawBufferPointer, at offset: Int) {
     out.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt32.self)
   }
-}
-
-/// A libdeflate compressor; used by one thread at a time.
-final class Compressor {
-  let handle: OpaquePointer
-
-  /// - Parameter level: 1 (fast) to 9, as gzip counts.
-  /// - Throws: ``DumpError`` `.file` when there is no memory for one.
-  init(level: Int) throws(DumpError) {
-    guard let handle = libdeflate_alloc_compressor(Int32(min(max(level, 1), 12))) else {
-      throw DumpError(.file, "no memory for a compressor")
-    }
-    self.handle = handle
-  }
-
-  deinit { libdeflate_free_compressor(handle) }
 }
