@@ -27,6 +27,7 @@ let package = Package(
     .systemLibrary(
       name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
     .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+    .systemLibrary(name: "CMalloc"),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .target(name: "BSON", swiftSettings: strict),
@@ -41,7 +42,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Dump",
-      dependencies: ["BSON", "MongoDB", "Fingerprint", "CZlib", "CDeflate", "CISAL", "CLZMA"],
+      dependencies: ["BSON", "MongoDB", "Fingerprint", "CZlib", "CDeflate", "CISAL", "CLZMA", "CMalloc"],
       swiftSettings: strict),
     .target(
       name: "Validation", dependencies: ["BSON", "MongoDB", "Fingerprint", "Yams"],

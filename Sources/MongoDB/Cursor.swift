@@ -9,7 +9,8 @@ public final class Cursor {
   private let database: String
   private let collection: String
   private var id: Int64
-  private var batch: Batch
+  /// Nil once it is taken: a reply that nobody needs is not kept beside the next one.
+  private var batch: Batch?
   /// Documents of a batch; nil leaves it to the server (16 MB).
   public var batchSize: Int?
   /// For tailable cursors: how long the server waits for data.
@@ -41,7 +42,7 @@ public final class Cursor {
   /// The next document, or nil when there is none (for a tailable cursor: none now).
   /// - Throws: ``MongoError``.
   public func next() throws(MongoError) -> Document? {
-    guard try fill(), let bytes = try batch.next() else { return nil }
+    guard try fill(), let bytes = try batch?.next() else { return nil }
     do {
       return try Document(bytes: [UInt8](bytes))
     } catch {
@@ -52,10 +53,10 @@ public final class Cursor {
   /// Lends the documents that have arrived and not been taken, fetching a batch when there are none;
   /// nil at the end. Nothing is copied: they lie in the reply.
   public func nextBatch<R>(_ body: (RawBatch) throws -> R) throws -> R? {
-    guard try fill() else { return nil }
-    let reply = batch.reply
-    let lent = RawBatch(bytes: batch.takeRest())
-    return try withExtendedLifetime(reply) { try body(lent) }
+    guard try fill(), var taken = batch else { return nil }
+    batch = nil
+    let lent = RawBatch(bytes: taken.takeRest(), owner: taken.reply)
+    return try withExtendedLifetime(taken.reply) { try body(lent) }
   }
 
   /// Calls `body` with every document that is left.
@@ -73,10 +74,11 @@ public final class Cursor {
 
   /// Makes sure that a document is at hand; false when there is none.
   private func fill() throws(MongoError) -> Bool {
-    while batch.isEmpty {
+    while batch?.isEmpty ?? true {
+      batch = nil
       guard id != 0 else { return false }
       try getMore()
-      if awaitTime != nil, batch.isEmpty { return false }
+      if awaitTime != nil, batch?.isEmpty ?? true { return false }
     }
     return true
   }
@@ -118,6 +120,8 @@ public final class Cursor {
 public struct RawBatch {
   /// The array's elements: type byte, index as text, NUL, document; one after the other.
   let bytes: UnsafeRawBufferPointer
+  /// Keeps the bytes alive for whoever cannot be done with them in time; any thread may let it go.
+  public let owner: AnyObject
 
   /// Steps through the documents' bytes: `while let document = try documents.next()`.
   public func makeIterator() -> RawDocumentIterator { RawDocumentIterator(bytes: bytes) }

@@ -103,6 +103,7 @@ struct DumpCommand: LeafCommand {
   }
 
   func execute(_ context: CommandContext) throws -> CommandStatus {
+    ProcessMemory.useOneHeap()
     let settings = try context.settings()
     let dump = try dumpOptions(context, settings)
     let target = try target()

@@ -50,6 +50,7 @@ struct LoadCommand: LeafCommand {
   }
 
   func execute(_ context: CommandContext) throws -> CommandStatus {
+    ProcessMemory.useOneHeap()
     let settings = try context.settings()
     let database = tool.database(settings)
     var load = try behaviour.options(database: database)

@@ -20,6 +20,8 @@ final class OrderedOutput: Sendable {
     var written: Int64 = 0
   }
 
+  private static let largestMember = 1 << 20
+
   private let sink: any ByteSink
   private let compression: CompressionPool?
   private let state = Monitor(State())
@@ -33,7 +35,14 @@ final class OrderedOutput: Sendable {
   var written: Int64 { state.withLock { $0.written } }
 
   /// Puts a chunk in line. Does not block; ``drain()`` it afterwards, outside of any lock.
+  ///
+  /// A large document is compressed in parts, by several threads and with little room.
   func enqueue(_ chunk: Chunk) {
+    guard compression != nil else { return add(chunk) }
+    for piece in chunk.pieces(of: Self.largestMember) { add(piece) }
+  }
+
+  private func add(_ chunk: Chunk) {
     let number: Int? = state.withLock { state in
       guard state.error == nil else { return nil }
       state.slots.append(Slot(chunk: chunk, compressed: nil, isReady: compression == nil))

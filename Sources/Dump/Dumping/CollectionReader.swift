@@ -6,14 +6,12 @@ internal import MongoDB
 struct CollectionReader {
   let client: Client
   let pool: ChunkPool
+  let gate: ReplyGate
   let options: DumpOptions
   let point: ReadPoint
   let output: any DumpOutput
   /// Told of every batch: documents and bytes more.
   let moved: (Int64, Int64) -> Void
-
-  /// Bytes that one reply of the server should have.
-  private static let replySize: Int64 = 1 << 20
 
   /// What the reading of one item amounts to, and how far it is.
   private struct Position {
@@ -89,18 +87,25 @@ struct CollectionReader {
   ) throws {
     let find = command(item, collection, level, after: position.last)
     let options = CommandOptions(readPreference: self.options.readPreference)
+    var size = ReplySize(collection)
+    var pass: ReplyGate.Pass? = try gate.enter(size.bytes)
     let cursor = try client.cursor(find, on: collection.source.database, options: options)
     while true {
       try self.options.cancellation.check()
       var count: Int64 = 0
       var bytes: Int64 = 0
       let got: Void? = try cursor.nextBatch { batch in
+        let owner = pass?.keeping(batch.owner)
         try RawDocuments.forEach(in: batch) { raw in
           if position.skipsFirst {
             position.skipsFirst = false
             if try Self.id(raw) == position.last { return }
           }
-          try add(raw, collection, &position)
+          if raw.count >= pool.chunkSize / 2, let owner {
+            try addLarge(raw, owner, item, collection, &position)
+          } else {
+            try add(raw, collection, &position)
+          }
           count += 1
           bytes += Int64(raw.count)
         }
@@ -110,6 +115,10 @@ struct CollectionReader {
       }
       if got == nil { return }
       moved(count, bytes)
+      size.learn(count, bytes)
+      cursor.batchSize = size.documents
+      pass = nil
+      pass = cursor.isOpen ? try gate.enter(size.bytes) : nil
     }
   }
 
@@ -128,7 +137,7 @@ struct CollectionReader {
     } else if collection.filter == nil, !collection.isReadThroughView {
       find.append("hint", ["$natural": 1])
     }
-    find.append("batchSize", .integer(batchSize(collection)))
+    find.append("batchSize", .integer(ReplySize(collection).documents))
     switch level {
     case .local: break
     case .majority: find.append("readConcern", ["level": "majority"])
@@ -136,12 +145,6 @@ struct CollectionReader {
       find.append("readConcern", ["level": "snapshot", "atClusterTime": .timestamp(time)])
     }
     return find
-  }
-
-  private func batchSize(_ collection: PlannedCollection) -> Int64 {
-    guard collection.count > 0, collection.size > 0 else { return 1000 }
-    let average = max(collection.size / collection.count, 16)
-    return min(max(Self.replySize / average, 2), 20_000)
   }
 
   private func readMaxKey(_ collection: PlannedCollection, _ position: inout Position) throws {
@@ -158,6 +161,20 @@ struct CollectionReader {
   }
 
   // MARK: - Chunks
+
+  /// A large document goes on as it lies in the reply, which stays until it is written.
+  private func addLarge(
+    _ raw: UnsafeRawBufferPointer, _ owner: AnyObject, _ item: ReadItem,
+    _ collection: PlannedCollection, _ position: inout Position
+  ) throws {
+    try submit(&position, collection)
+    if item.isOrdered { position.last = try Self.id(raw) }
+    position.tally.add(document: raw)
+    guard let chunk = Chunk(borrowing: raw, from: owner) else { return }
+    var crc = CRC64()
+    crc.update(raw)
+    try output.write(chunk, crc: crc, to: collection)
+  }
 
   @inline(__always)
   private func add(

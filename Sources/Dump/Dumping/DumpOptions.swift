@@ -50,7 +50,7 @@ public struct DumpOptions: Sendable {
   /// Where reads go.
   public var readPreference = ReadPreference.primary
   /// Bytes of documents that wait to be written.
-  public var memory = 8 << 20
+  public var memory = 5 << 20
   /// Documents of one range of a collection that is cut, in bytes.
   public var rangeSize: Int64 = 32 << 20
   /// In the archive's header.

@@ -14,13 +14,28 @@ struct ReadResult: Sendable {
 ///
 /// Items are handed out in the order of the plan, all ranges of a collection before the next: so no
 /// more collections are open at a time than there are threads, which is what the archive's header
-/// promises to mongorestore.
+/// promises to mongorestore. Where documents are large, fewer threads take part, always the same
+/// ones: the driver keeps a buffer as large as the largest reply for each connection, for good.
 struct DumpReaders {
   let pool: ClientPool
   let chunks: ChunkPool
   let options: DumpOptions
   let basis: DumpBasis
   let output: any DumpOutput
+  /// Bytes of replies at a time.
+  private static let replies = 4 << 20
+  private let gate = ReplyGate(budget: replies)
+
+  init(
+    pool: ClientPool, chunks: ChunkPool, options: DumpOptions, basis: DumpBasis,
+    output: any DumpOutput
+  ) {
+    self.pool = pool
+    self.chunks = chunks
+    self.options = options
+    self.basis = basis
+    self.output = output
+  }
 
   private struct State {
     var next = 0
@@ -30,6 +45,8 @@ struct DumpReaders {
     var open: [Int: Int] = [:]
     var result: ReadResult
     var progress: DumpProgress
+    /// Threads that take part in the collection that is being handed out.
+    var takers = 1
     var isCutting = false
     var isStopped = false
   }
@@ -45,20 +62,21 @@ struct DumpReaders {
         progress: DumpProgress(
           documents: 0, bytes: 0, expectedBytes: expected, namespace: Namespace("", ""))))
     // Users and roles are through before anything else begins: mongorestore wants them first.
-    try work(state) { basis.plan[$0].target.isSpecial }
-    let bodies = (0..<options.parallel).map { _ in
-      { @Sendable in try work(state) { _ in true } }
+    try work(state, 0) { basis.plan[$0].target.isSpecial }
+    let bodies = (0..<options.parallel).map { number in
+      { @Sendable in try work(state, number) { _ in true } }
     }
     try WorkerThreads.run(bodies) { _ in
       state.withLock(wake: true) { $0.isStopped = true }
       chunks.stop()
+      gate.stop()
     }
     return state.withLock { $0.result }
   }
 
-  private func work(_ state: Monitor<State>, while accepts: (Int) -> Bool) throws {
+  private func work(_ state: Monitor<State>, _ number: Int, while accepts: (Int) -> Bool) throws {
     try pool.withClient { client in
-      while let item = try next(state, client, accepts) {
+      while let item = try next(state, number, client, accepts) {
         let collection = basis.plan[item.collection]
         var tally = CollectionTally()
         var gone: Namespace?
@@ -76,7 +94,8 @@ struct DumpReaders {
     _ client: Client, _ state: Monitor<State>, _ collection: PlannedCollection
   ) -> CollectionReader {
     CollectionReader(
-      client: client, pool: chunks, options: options, point: basis.point, output: output
+      client: client, pool: chunks, gate: gate, options: options, point: basis.point,
+      output: output
     ) { documents, bytes in
       guard let report = options.progress else { return }
       report(
@@ -90,9 +109,9 @@ struct DumpReaders {
   }
 
   /// The next item; cuts the next collection when there is none. Nil when all are handed out.
-  private func next(_ state: Monitor<State>, _ client: Client, _ accepts: (Int) -> Bool) throws
-    -> ReadItem?
-  {
+  private func next(
+    _ state: Monitor<State>, _ number: Int, _ client: Client, _ accepts: (Int) -> Bool
+  ) throws -> ReadItem? {
     enum Step {
       case item(ReadItem)
       case cut(Int)
@@ -103,7 +122,9 @@ struct DumpReaders {
       try basis.tail?.check()
       let step: Step = state.wait { state in
         if state.isStopped { return .finished }
-        if !state.items.isEmpty { return .item(state.items.removeFirst()) }
+        if !state.items.isEmpty {
+          return number < state.takers ? .item(state.items.removeFirst()) : nil
+        }
         if state.isCutting { return nil }
         guard state.next < basis.plan.count, accepts(state.next) else { return .finished }
         state.isCutting = true
@@ -125,6 +146,7 @@ struct DumpReaders {
     let items = try cutter.cut(basis.plan[index], index: index, ordered: isOrdered)
     state.withLock { state in
       state.items = items
+      state.takers = max(1, Self.replies / ReplySize(basis.plan[index]).bytes)
       state.open[index] = items.count
     }
   }

@@ -18,9 +18,9 @@ public struct Dumper: Sendable {
   /// - Throws: ``DumpError``, or ``MongoError`` of the server.
   public func run(to target: DumpTarget) throws -> DumpSummary {
     try options.check()
-    // Half of it is held by readers and framing; the rest waits to be compressed and written.
+    // Half of it is held by readers; the rest waits to be compressed and written.
     let chunks = ChunkPool(
-      budget: max(options.memory, (options.parallel * 2 + 6) << 19), chunkSize: 512 << 10)
+      budget: max(options.memory, (options.parallel + 6) << 19), chunkSize: 512 << 10)
     let compression = try options.compressionLevel.map { level throws(DumpError) in
       try CompressionPool(level: level, threads: options.compressionThreads)
     }

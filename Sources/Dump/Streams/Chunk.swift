@@ -6,15 +6,36 @@ final class Chunk: @unchecked Sendable {
   let capacity: Int
   /// Bytes in use, from the start.
   private(set) var count = 0
-  private let pool: ChunkPool
+  private let pool: ChunkPool?
+  /// Keeps bytes alive that are not the pool's.
+  private let owner: AnyObject?
 
   fileprivate init(base: UnsafeMutableRawPointer, capacity: Int, pool: ChunkPool) {
     self.base = base
     self.capacity = capacity
     self.pool = pool
+    owner = nil
   }
 
-  deinit { pool.giveBack(base, capacity) }
+  /// Bytes that somebody else owns and nobody changes; they count against no budget.
+  init?(borrowing bytes: UnsafeRawBufferPointer, from owner: AnyObject) {
+    guard let start = bytes.baseAddress else { return nil }
+    base = UnsafeMutableRawPointer(mutating: start)
+    capacity = bytes.count
+    count = bytes.count
+    pool = nil
+    self.owner = owner
+  }
+
+  deinit { pool?.giveBack(base, capacity) }
+
+  /// The same bytes in parts of at most `size`.
+  func pieces(of size: Int) -> [Chunk] {
+    guard count > size else { return [self] }
+    return stride(from: 0, to: count, by: size).compactMap { start in
+      Chunk(borrowing: slice(start..<min(start + size, count)), from: self)
+    }
+  }
 
   /// What is in use.
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
