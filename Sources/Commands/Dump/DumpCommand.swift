@@ -3,6 +3,7 @@ import BSON
 import Dump
 import Fingerprint
 import Foundation
+import Glibc
 import MongoDB
 
 /// `martlet dump`: mongodump's flags and formats.
@@ -138,7 +139,8 @@ struct DumpCommand: LeafCommand {
     dump.parallel = numParallelCollections
     dump.rangeSize = rangeSize
     dump.compressionLevel = gzip ? gzipLevel : nil
-    dump.readPreference = try ReadPreference.named(readPreference)
+    dump.readPreference = try ReadPreference.named(
+      readPreference ?? tool.uriOption("readPreference", settings))
     dump.cancellation = context.cancellation
     if oplog {
       dump.consistency = .oplog
@@ -194,12 +196,25 @@ struct DumpCommand: LeafCommand {
     {
       return .archive(path: archive + (gzip ? "/archive.gz" : "/archive"))
     }
+    if let device = try device(archive) { return .archiveStream(device) }
     return .archive(path: archive)
   }
 
+  /// A device, a pipe or a socket is written to as it is; nil for a file or nothing.
+  private func device(_ path: String) throws(CommandError) -> DescriptorSink? {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG else { return nil }
+    let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw CommandError(.file, "cannot write to \(path)") }
+    return DescriptorSink(descriptor: descriptor, path: path)
+  }
+
   private func write(_ result: DumpSummary, to path: String) throws {
-    try OutputFile.write(
-      Array((result.document.extendedJSON(.relaxed, indent: 2) + "\n").utf8), to: path)
+    let text = Array((result.document.extendedJSON(.relaxed, indent: 2) + "\n").utf8)
+    if let device = try device(path) {
+      return try text.withUnsafeBytes { try device.write($0) }
+    }
+    try OutputFile.write(text, to: path)
   }
 }
 

@@ -53,7 +53,8 @@ struct LoadCommand: LeafCommand {
     ProcessMemory.useOneHeap()
     let settings = try context.settings()
     let database = tool.database(settings)
-    var load = try behaviour.options(database: database)
+    var load = try behaviour.options(
+      database: database, uriConcern: tool.uriOption("w", settings))
     load.selection = try selection.selection(database: database, collection: tool.collection)
     if !load.selection.includes.isEmpty, load.usersAndRoles == .whenWhole {
       load.usersAndRoles = .never

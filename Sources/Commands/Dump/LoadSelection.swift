@@ -130,7 +130,8 @@ struct LoadBehaviour: ParsableArguments {
   @Option(name: .customLong("tempRolesColl"), help: .hidden)
   var tempRolesColl: String?
 
-  func options(database: String?) throws -> LoadOptions {
+  /// - Parameter uriConcern: the `w` of the connection string, for want of the flag.
+  func options(database: String?, uriConcern: String?) throws -> LoadOptions {
     var load = LoadOptions()
     load.drop = drop
     load.dryRun = dryRun
@@ -139,7 +140,7 @@ struct LoadBehaviour: ParsableArguments {
     load.replaysOplog = oplogReplay
     load.oplogLimit = try oplogLimit.map(Self.limit).flatMap { $0.rawValue == 0 ? nil : $0 }
     load.oplogFile = oplogFile
-    load.writeConcern = try writeConcern.map(Self.concern) ?? load.writeConcern
+    load.writeConcern = try (writeConcern ?? uriConcern).map(Self.concern) ?? load.writeConcern
     load.skipsIndexes = noIndexRestore
     load.convertsLegacyIndexes = convertLegacyIndexes
     load.skipsOptions = noOptionsRestore

@@ -12,7 +12,9 @@ enum ToolArguments {
     for (index, argument) in arguments.enumerated() {
       if let missing = optionalValues[argument] {
         let next = index + 1 < arguments.count ? arguments[index + 1] : "-"
-        let isValue = !next.hasPrefix("-") && !next.hasPrefix("mongodb")
+        let isValue =
+          index + 1 < arguments.count && (next == "-" || !next.hasPrefix("-"))
+          && !next.hasPrefix("mongodb")
         out.append(isValue ? argument : "\(argument)=\(missing)")
       } else if argument.hasPrefix("--verbose=") {
         let level = Int(argument.dropFirst("--verbose=".count)) ?? 1

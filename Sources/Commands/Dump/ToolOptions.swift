@@ -176,6 +176,18 @@ struct ToolOptions: ParsableArguments {
     return try ClientPool(connection, maxSize: size)
   }
 
+  /// An option of the connection string, whose names have no case.
+  func uriOption(_ name: String, _ settings: Settings) -> String? {
+    let query = settings.uri.value.drop { $0 != "?" }.dropFirst()
+    for pair in query.split(separator: "&") {
+      let halves = pair.split(separator: "=", maxSplits: 1)
+      if halves.count == 2, halves[0].lowercased() == name.lowercased() {
+        return String(halves[1]).removingPercentEncoding
+      }
+    }
+    return nil
+  }
+
   /// The database, from the flag or the connection string; never from `martlet.yaml`: without one
   /// the tools take the whole server.
   func database(_ settings: Settings) -> String? {

@@ -91,6 +91,10 @@ struct ConsistencyPlanner {
       } else if let (plan, time) = try snapshot(tail, plan) {
         let point = ReadPoint(.snapshot(time), mayChange: options.consistency != .snapshot)
         return basis(plan, point, server, tail, spool)
+      } else if options.consistency != .best {
+        // Nothing has documents: there is no moment to choose, and nothing for an oplog to complete.
+        tail.stop()
+        return basis(plan, ReadPoint(.local, mayChange: false), server, nil, nil)
       }
     }
     return basis(plan, ReadPoint(.majority, mayChange: false), server, tail, spool)
@@ -124,7 +128,13 @@ struct ConsistencyPlanner {
     _ plan: [PlannedCollection], _ point: ReadPoint, _ server: ServerDescription,
     _ tail: OplogTail?, _ spool: OplogSpool?
   ) -> DumpBasis {
-    DumpBasis(
+    var notices = notices
+    if let database = options.database, let collection = options.collection,
+      !plan.contains(where: { $0.namespace == Namespace(database, collection) })
+    {
+      notices.append("there is no \(database).\(collection): the dump is empty")
+    }
+    return DumpBasis(
       plan: plan, point: point, tail: tail, spool: spool, server: server, notices: notices)
   }
 

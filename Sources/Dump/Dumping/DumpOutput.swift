@@ -61,6 +61,7 @@ final class ArchiveOutput: DumpOutput {
   ) {
     self.sink = sink
     file = sink as? OutputFile
+    if let file { AbandonedOutput.remove(beside: file.path) }
     self.compression = compression
     self.announcesOplog = announcesOplog
     output = OrderedOutput(sink, compression: compression)
@@ -128,6 +129,8 @@ final class DirectoryOutput: DumpOutput {
 
   private let path: String
   private let temporary: String
+  /// Open while the folder is ours.
+  private let lock: Int32
   private let compression: CompressionPool?
   private let level: Int?
   private let single: String?
@@ -144,11 +147,16 @@ final class DirectoryOutput: DumpOutput {
     self.level = level
     single = database
     temporary = FilePath.sibling(of: path, "partial")
+    AbandonedOutput.remove(beside: path)
     FilePath.remove(tree: temporary)
     try FilePath.create(directory: temporary)
+    lock = AbandonedOutput.hold(directory: temporary)
   }
 
-  deinit { if !state.withLock({ $0.committed }) { FilePath.remove(tree: temporary) } }
+  deinit {
+    close(lock)
+    if !state.withLock({ $0.committed }) { FilePath.remove(tree: temporary) }
+  }
 
   private var suffix: String { compression == nil ? "" : ".gz" }
 

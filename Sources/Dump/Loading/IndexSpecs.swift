@@ -21,7 +21,11 @@ struct IndexSpecs {
         if seen.contains(key) { continue }
         seen.append(key)
       }
-      if spec["collation"] == nil, isCollated { spec["collation"] = ["locale": "simple"] }
+      // Version 1 knows no collation, and takes none from its collection.
+      let isVersion1 = options.keepsIndexVersions && spec["v"]?.integerValue == 1
+      if spec["collation"] == nil, isCollated, !isVersion1 {
+        spec["collation"] = ["locale": "simple"]
+      }
       if !options.keepsIndexVersions { spec.remove("v") }
       if options.withholdsExpiry { withholdExpiry(&spec) }
       out.append(spec)
@@ -84,6 +88,7 @@ struct IndexSpecs {
     case .int32(0), .int64(0): return 1
     case .double(let x) where x.magnitude < 1e-9: return x < 0 ? -1 : 1
     case .string(""): return 1
+    case .decimal128(let number) where Double(number.description) == 0: return 1
     case .int32, .int64, .double, .decimal128, .string: return value
     default: return 1
     }

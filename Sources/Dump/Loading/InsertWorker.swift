@@ -62,7 +62,14 @@ struct InsertWorker {
           try allowMixedSchema(item)
           continue
         }
-        guard error.kind == .writeErrors else { throw error }
+        guard error.kind == .writeErrors else {
+          var error = error
+          error.hint = error.hint ?? ServerTrouble.hint(error.code)
+          throw error
+        }
+        if let trouble = error.writeErrors.first(where: { ServerTrouble.codes.contains($0.code) }) {
+          throw ServerTrouble.error(trouble, of: error, item)
+        }
         let failed = try account(error, part, item)
         let inserted = error.reply?["n"]?.integerValue ?? count - failed
         // In order, the documents behind the first failure were not tried.

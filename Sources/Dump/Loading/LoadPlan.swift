@@ -107,13 +107,13 @@ struct CollectionCreator {
 
   /// Refuses, before anything is written, what cannot go well.
   func check(_ items: [LoadItem]) throws {
-    guard !options.drop else { return }
     for item in items where item.metadata.isTimeseries && item.role == .collection {
       if options.skipsOptions {
         throw DumpError(
           .usage, "a time-series cannot be loaded without its options",
           namespace: item.target.description)
       }
+      if options.drop { continue }
       let there = try client.database(item.target.database).listCollections(
         filter: ["name": .string(item.target.collection)])
       guard there.isEmpty else {

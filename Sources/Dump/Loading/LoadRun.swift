@@ -20,6 +20,7 @@ struct LoadRun: Sendable {
     var indexes: [Int]
     var progress: LoadProgress
     var notices: [String] = []
+    var indexFailures: [(namespace: Namespace, error: MongoError)] = []
   }
 
   init(
@@ -189,7 +190,7 @@ struct LoadRun: Sendable {
       let namespace = names[place]
       let index = items.firstIndex { $0.target == namespace && $0.role == .collection }
       let options = index.flatMap { items[$0].metadata.options }
-      let built = try build(catalog.indexes(of: namespace), on: namespace, options, client)
+      let built = try buildOrNote(catalog.indexes(of: namespace), on: namespace, options, client)
       if let index { account.withLock { $0.indexes[index] = built } }
     }
   }
@@ -197,8 +198,38 @@ struct LoadRun: Sendable {
   private func buildIndexes(of index: Int, _ client: Client) throws {
     guard !options.skipsIndexes else { return }
     let item = items[index]
-    let built = try build(item.metadata.indexes, on: item.target, item.metadata.options, client)
+    let built = try buildOrNote(
+      item.metadata.indexes, on: item.target, item.metadata.options, client)
     account.withLock { $0.indexes[index] = built }
+  }
+
+  /// An index that cannot be keeps no other collection from being loaded; see ``checkIndexes()``.
+  private func buildOrNote(
+    _ indexes: [Document], on target: Namespace, _ collectionOptions: Document?, _ client: Client
+  ) throws -> Int {
+    do { return try build(indexes, on: target, collectionOptions, client) } catch let error
+      as MongoError
+      where error.kind == .server && !ServerTrouble.codes.contains(error.code) && !error.isNetwork
+    {
+      account.withLock { $0.indexFailures.append((target, error)) }
+      return 0
+    }
+  }
+
+  /// Everything else is there by now.
+  /// - Throws: ``DumpError`` `.partial` when indexes could not be built.
+  func checkIndexes() throws(DumpError) {
+    let failures = account.withLock { $0.indexFailures }
+    guard let first = failures.first else { return }
+    for failure in failures.dropFirst() {
+      options.notice?("indexes of \(failure.namespace) were not built: \(failure.error)")
+    }
+    throw DumpError(
+      .partial, "all documents are loaded, but indexes could not be built",
+      namespace: first.namespace.description,
+      hint: [2, 67, 197].contains(first.error.code) && !options.convertsLegacyIndexes
+        ? "--convertLegacyIndexes mends what old servers allowed" : nil,
+      cause: first.error)
   }
 
   private func build(

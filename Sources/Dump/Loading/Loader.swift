@@ -116,6 +116,7 @@ public struct Loader: Sendable {
     try run.buildIndexes()
     try run.createViews()
     try run.mergeUsers()
+    try run.checkIndexes()
     return run.summary(tallies, replayed)
   }
 }

@@ -72,11 +72,17 @@ public final class OutputFile: ByteSink {
   /// - Parameter directory: where the temporary file stands; that of `path` when nil.
   /// - Throws: ``DumpError`` `.file`.
   public init(path: String) throws(DumpError) {
+    // What a link points to is replaced, not the link; a device or a pipe never is.
+    let path = FilePath.resolved(path)
+    guard FilePath.isReplaceable(path) else {
+      throw DumpError(.file, "not a file, so it cannot be replaced by one", path: path)
+    }
     self.path = path
     temporary = FilePath.sibling(of: path, "partial")
     unlink(temporary)
     descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw DumpError.system("create", path) }
+    AbandonedOutput.hold(descriptor)
   }
 
   deinit {
@@ -110,6 +116,7 @@ public final class OutputFile: ByteSink {
     unlink(other)
     let copy = open(other, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard copy >= 0 else { throw DumpError.system("create", path) }
+    AbandonedOutput.hold(copy)
     defer { close(copy) }
     let target = DescriptorSink(descriptor: copy, path: path)
     try target.write(array: bytes)

@@ -24,8 +24,12 @@ enum FilePath {
 
   /// A hidden name beside `path` that no other process uses. Long names are cut: 255 bytes is all.
   static func sibling(of path: String, _ suffix: String) -> String {
-    let name = String(decoding: name(of: path).utf8.prefix(200), as: UTF8.self)
-    return join(parent(of: path), ".\(name).\(getpid()).\(suffix)")
+    join(parent(of: path), siblingPrefix(of: path) + "\(getpid()).\(suffix)")
+  }
+
+  /// How such a name begins, before the process's number.
+  static func siblingPrefix(of path: String) -> String {
+    "." + String(decoding: name(of: path).utf8.prefix(200), as: UTF8.self) + "."
   }
 
   static func synchronize(directory: String) throws(DumpError) {
@@ -41,6 +45,22 @@ enum FilePath {
   static func isDirectory(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Nothing, or an ordinary file: what a rename may take the place of.
+  static func isReplaceable(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
+  }
+
+  /// Where a symbolic link leads, as far as there is something; any other path unchanged.
+  static func resolved(_ path: String) -> String {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK,
+      let real = realpath(path, nil)
+    else { return path }
+    defer { free(real) }
+    return String(cString: real)
   }
 
   static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
