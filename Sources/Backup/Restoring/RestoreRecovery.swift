@@ -1,5 +1,6 @@
 internal import BSON
 internal import Dump
+import Fingerprint
 internal import MongoDB
 
 /// Completes or takes back what earlier restores have left.
@@ -35,11 +36,13 @@ struct RestoreRecovery {
         for swap in swaps {
           try requireOwn(swap, token)
           try swapper.swap(swap, swap.kept == nil ? .replace : .exchange)
-          if let kept = swap.kept, try swapper.uuid(kept) != nil {
-            options.notice?("what \(swap.target) was before is kept as \(kept)")
-          }
         }
-        try addLateWrites(swaps, document["safety"]?.stringValue)
+        try drop(try Temporary(token: token).stem, except: swaps.compactMap(\.kept))
+        let safety = document["safety"]?.stringValue
+        for kept in try settle(swaps, safety) {
+          options.notice?("what was replaced is kept as \(kept)")
+        }
+        try addLateWrites(swaps, safety)
       } else {
         try drop(try Temporary(token: token).stem)
         options.notice?("removed what an earlier restore had loaded before it died")
@@ -56,6 +59,30 @@ struct RestoreRecovery {
         .conflict, "an entry of the restore journal names collections that are not its own",
         namespace: swap.temporary.description)
     }
+  }
+
+  /// Drops a replaced collection when the safety backup has all of it; keeps it when somebody has
+  /// written to it since.
+  func settle(_ swaps: [Journal.Swap], _ safety: String?) throws -> [Namespace] {
+    let manifest = try safety.flatMap { id in
+      try store.flatMap { try Catalog($0).set(id)?.manifest }
+    }
+    var kept: [Namespace] = []
+    let swapper = Swapper(client: client, options: options)
+    for swap in swaps {
+      guard let place = swap.kept, try swapper.uuid(place) != nil else { continue }
+      let saved = manifest?.collections.first { $0.namespace == swap.target.description }
+      let tally = try ReadBack(client: client, cancellation: Cancellation()).tally(place)
+      // Equal to what was dumped: then it is all saved, whatever else the safety backup's oplog holds.
+      if let saved, saved.count == tally.count, saved.fingerprint == tally.fingerprint.description {
+        try client.database(place.database).drop(place.collection)
+      } else {
+        kept.append(place)
+        options.notice?(
+          "\(swap.target) was written to after the safety backup: it is kept as \(place)")
+      }
+    }
+    return kept
   }
 
   private func addLateWrites(_ swaps: [Journal.Swap], _ safety: String?) throws {

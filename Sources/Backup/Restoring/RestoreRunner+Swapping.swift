@@ -101,7 +101,8 @@ extension RestoreRunner {
       // What another restore had loaded at that moment, and what a replay has made besides.
       try RestoreRecovery(client: client, options: options).drop(
         temporary.stem, except: prepared.compactMap(\.kept))
-      report.kept += try settle(prepared, report.safetyBackup, client)
+      report.kept += try RestoreRecovery(client: client, options: options, store: store)
+        .settle(prepared, report.safetyBackup)
       let replaced = Set(prepared.compactMap(\.replaced))
       if let safety = report.safetyBackup, !replaced.isEmpty {
         report.lateWrites = try LateWrites(client: client, store: store, options: options)
@@ -109,30 +110,6 @@ extension RestoreRunner {
       }
       try journal.end(temporary.token)
     }
-  }
-
-  /// Drops a replaced collection when the safety backup has all of it; keeps it when somebody has
-  /// written to it since.
-  func settle(_ swaps: [Journal.Swap], _ safety: String?, _ client: Client) throws
-    -> [Namespace]
-  {
-    let manifest = try safety.flatMap { try Catalog(store).set($0)?.manifest }
-    var kept: [Namespace] = []
-    let swapper = Swapper(client: client, options: options)
-    for swap in swaps {
-      guard let place = swap.kept, try swapper.uuid(place) != nil else { continue }
-      let saved = manifest?.collections.first { $0.namespace == swap.target.description }
-      let tally = try ReadBack(client: client, cancellation: Cancellation()).tally(place)
-      // Equal to what was dumped: then it is all saved, whatever else the safety backup's oplog holds.
-      if let saved, saved.count == tally.count, saved.fingerprint == tally.fingerprint.description {
-        try client.database(place.database).drop(place.collection)
-      } else {
-        kept.append(place)
-        options.notice?(
-          "\(swap.target) was written to after the safety backup: it is kept as \(place)")
-      }
-    }
-    return kept
   }
 
   // MARK: - Made by a replay

@@ -100,12 +100,12 @@ public struct RestoreRunner: Sendable {
     let temporary = Temporary()
     let items = plan.items.filter { $0.way == .swap }
     let databases = Set(items.map(\.target.database)).sorted()
-    let way = try swapWay(items, temporary)
     try pool.withClient { client in
       try Journal(client: client).begin(
         temporary.token, backup: plan.backup.id, databases: databases)
     }
     do {
+      let way = try swapWay(items, temporary)
       options.notice?("loading \(items.count) collections beside the live ones")
       let summary = try load(
         manifest, oplog, selection: try loadingSelection(plan.items, manifest, temporary),
