@@ -16,6 +16,7 @@ main() {
   MARTLET_BINARY=$(swift build --show-bin-path)/martlet
   export MARTLET_MONGOD MARTLET_TEST_PYTHON MARTLET_BINARY
   start_servers
+  start_s3
 
   # Swift Testing runs in parallel by itself. Its summary is the last line, its exit code ours.
   swift test --skip-build --disable-xctest "$@" </dev/null
@@ -41,7 +42,30 @@ start_servers() {
   export MARTLET_TEST_URI MARTLET_TEST_STANDALONE_URI
 }
 
+# An S3-compatible server for the store tests: in CI, or where `CI=1 scripts/test.sh` has installed it once.
+start_s3() {
+  local server=$tools/moto/bin/moto_server port
+  if [[ ! -x $server ]]; then
+    [[ -n ${CI:-} ]] || return 0
+    python3 -m venv "$tools/moto"
+    retry "$tools/moto/bin/python" -m pip install -q --disable-pip-version-check 'moto[server]==5.2.5' >&2 \
+      || die "could not install moto" "is the network up?"
+  fi
+  # An AWS bundle is not for 127.0.0.1, and rclone cannot use it.
+  unset AWS_CA_BUNDLE
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  "$server" -p "$port" >/dev/null 2>&1 &
+  s3_pid=$!
+  export RCLONE_CONFIG_MOTO_TYPE=s3 RCLONE_CONFIG_MOTO_PROVIDER=Other RCLONE_CONFIG_MOTO_REGION=us-east-1
+  export RCLONE_CONFIG_MOTO_ENDPOINT=http://127.0.0.1:$port
+  export RCLONE_CONFIG_MOTO_ACCESS_KEY_ID=x RCLONE_CONFIG_MOTO_SECRET_ACCESS_KEY=y
+  export NO_PROXY=127.0.0.1,${NO_PROXY:-} no_proxy=127.0.0.1,${no_proxy:-}
+  retry rclone --quiet mkdir moto:bucket || die "the S3 server does not answer"
+  export MARTLET_TEST_S3=moto:bucket
+}
+
 stop_servers() {
+  [[ -z ${s3_pid:-} ]] || kill "$s3_pid" 2>/dev/null || true
   server stop "test-$$-replset"
   server stop "test-$$-standalone"
 }
