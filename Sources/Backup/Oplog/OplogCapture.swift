@@ -222,7 +222,7 @@ private struct SliceBuilder {
     dropFiltered()
     let isWanted = try isWanted(raw)
     if isWanted || start == nil {
-      lastEntry = [UInt8](raw)
+      lastEntry = try options.databases.isEmpty ? [UInt8](raw) : withoutOthers(raw)
     } else {
       // Its time is evidence of contiguity; what it did is none of ours.
       lastEntry =
@@ -251,6 +251,23 @@ private struct SliceBuilder {
     // Transactions stand in admin.$cmd, whatever they write to.
     if options.databases.contains(String(database)) || name == "admin.$cmd" { return true }
     return try view.first("op")?.value().stringValue == "n"
+  }
+
+  /// A transaction without what it did in other databases. Empty parts stay: the last one commits it.
+  private func withoutOthers(_ raw: UnsafeRawBufferPointer) throws -> [UInt8] {
+    let entry = try Document(bytes: [UInt8](raw))
+    guard entry["ns"]?.stringValue == "admin.$cmd", var object = entry["o"]?.documentValue,
+      let operations = object["applyOps"]?.arrayValue
+    else { return entry.bytes }
+    let kept = operations.filter { operation in
+      let name = operation.documentValue?["ns"]?.stringValue ?? ""
+      return options.databases.contains(String(name.prefix { $0 != "." }))
+    }
+    guard kept.count < operations.count else { return entry.bytes }
+    object["applyOps"] = .array(kept)
+    var out = entry
+    out["o"] = .document(object)
+    return out.bytes
   }
 
   mutating func closeIfDue() throws {

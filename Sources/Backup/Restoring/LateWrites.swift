@@ -71,7 +71,7 @@ struct LateWrites {
     guard let file = set.manifest?.files.first(where: { $0.role == .lateWrites }) else {
       return nil
     }
-    let path = options.workFolder + "/martlet-late-\(Temporary().token).bson"
+    let path = try ReplaySource.place(options.workFolder)
     let sink = try OutputFile(path: path)
     var source: any ByteSource = try store.get(set.id + "/" + file.name)
     if file.isEncrypted { source = try options.age.decrypting(source) }

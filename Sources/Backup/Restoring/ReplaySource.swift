@@ -51,27 +51,48 @@ struct ReplaySource {
         let isBegun = isInclusive ? time >= start : time > start
         return isBegun && (end.isInclusive ? time <= end.time : time < end.time)
       })
-    for slice in run.slices where slice.end >= start && slice.start <= end.time {
-      try options.cancellation.check()
-      try collector.add(slice, store, options.age)
+    do {
+      for slice in run.slices where slice.end >= start && slice.start <= end.time {
+        try options.cancellation.check()
+        try collector.add(slice, store, options.age)
+      }
+      return try collector.finish()
+    } catch {
+      collector.abandon()
+      throw error
     }
-    return try collector.finish()
   }
 
-  func remove() { unlink(path) }
+  func remove() {
+    let folder = Disk.parent(of: path)
+    // Never a folder that is not our own.
+    guard folder.contains("/martlet-replay.") else { return }
+    _ = try? RunningProgram.output(of: ["rm", "-rf", "--", folder])
+  }
+
+  /// A name in a folder of its own (mode 0700): the oplog holds what documents hold.
+  static func place(_ folder: String) throws(BackupError) -> String {
+    var template = Array((folder + "/martlet-replay.XXXXXX").utf8CString)
+    guard mkdtemp(&template) != nil else { throw Disk.failure("mkdir", folder) }
+    let made = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return made + "/entries.bson"
+  }
 }
 
 /// Writes the wanted entries of slices to a file, each once.
 private struct EntryCollector {
   private let path: String
-  private let sink: OutputFile
+  private let file: OutputFile
+  /// The oplog of a day is ten times smaller so.
+  private let sink: FilterSink
   private let takes: (Timestamp) -> Bool
   private var last = Timestamp(rawValue: 0)
   private var count: Int64 = 0
 
   init(folder: String, takes: @escaping (Timestamp) -> Bool) throws {
-    path = folder + "/martlet-replay-\(getpid())-\(UInt32.random(in: 0...UInt32.max)).bson"
-    sink = try OutputFile(path: path)
+    path = try ReplaySource.place(folder)
+    file = try OutputFile(path: path)
+    sink = try FilterSink(["gzip", "-c", "-1"], to: file)
     self.takes = takes
   }
 
@@ -86,8 +107,14 @@ private struct EntryCollector {
     }
   }
 
+  func abandon() {
+    sink.abandon()
+    ReplaySource(path: path, count: 0).remove()
+  }
+
   func finish() throws -> ReplaySource {
-    try sink.commit()
+    try sink.finish()
+    try file.commit()
     return ReplaySource(path: path, count: count)
   }
 }
