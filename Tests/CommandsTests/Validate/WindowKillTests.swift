@@ -29,8 +29,17 @@ struct WindowKillTests {
     )
   }
 
-  /// Starts a window and kills it as soon as it is in that stage.
+  /// Waits while the test holds that stage.
+  private static func held(_ stage: String) -> String {
+    "while test -e hold-\(stage); do sleep 0.02; done"
+  }
+
+  /// Starts a window and kills it as soon as it is in that stage. Stages that could be over before they
+  /// are seen are held.
   private func kill(in stage: String, _ project: MigrateProject, resumes: Bool) throws {
+    let hold = project.folder.appending(path: "hold-\(stage)")
+    try "".write(to: hold, atomically: true, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(at: hold) }
     let child = try MartletBinary.start(
       ["window", "--yes", "--report", "reports"] + (resumes ? ["--resume"] : []),
       directory: project.folder.path)
@@ -48,7 +57,18 @@ struct WindowKillTests {
 
   @Test("in every stage, one after the other, and resumed: no stage is lost, nor its evidence")
   func everyStage() throws {
-    try WindowTests.run(more: "on_failure: restore") { (project) throws in
+    try WindowTests.run(
+      stop: "\(Self.held("stop")); echo stop >> log",
+      start: "\(Self.held("start")); echo start >> log",
+      health: "\(Self.held("health")); echo health >> log", more: "on_failure: restore"
+    ) { (project) throws in
+      try WindowTests.rules(
+        """
+        references: [ { from: orders.user_id, to: users._id } ]
+        commands:
+          - { name: before, run: "\(Self.held("before"))", when: before }
+          - { name: after, run: "\(Self.held("after"))", when: after }
+        """, project)
       for (number, stage) in Self.stages.enumerated() {
         try kill(in: stage, project, resumes: number > 0)
         let refused = try project.martlet(["window", "--yes"])
