@@ -39,7 +39,6 @@ struct WindowKillTests {
   private func kill(in stage: String, _ project: MigrateProject, resumes: Bool) throws {
     let hold = project.folder.appending(path: "hold-\(stage)")
     try "".write(to: hold, atomically: true, encoding: .utf8)
-    defer { try? FileManager.default.removeItem(at: hold) }
     let child = try MartletBinary.start(
       ["window", "--yes", "--report", "reports"] + (resumes ? ["--resume"] : []),
       directory: project.folder.path)
@@ -51,6 +50,8 @@ struct WindowKillTests {
       usleep(1000)
     }
     child.kill(SIGKILL)
+    // The hook that is left behind holds the pipe that is waited for.
+    try FileManager.default.removeItem(at: hold)
     _ = child.wait()
     #expect(journal(project).running == stage, "\(child.stderrSoFar)")
   }
