@@ -42,7 +42,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Dump",
-      dependencies: ["BSON", "MongoDB", "Fingerprint", "CZlib", "CDeflate", "CISAL", "CLZMA", "CMalloc"],
+      dependencies: [
+        "BSON", "MongoDB", "Fingerprint", "CZlib", "CDeflate", "CISAL", "CLZMA", "CMalloc",
+      ],
       swiftSettings: strict),
     .target(
       name: "Validation", dependencies: ["BSON", "MongoDB", "Fingerprint", "Yams"],

@@ -61,6 +61,47 @@ import Testing
     }
   }
 
+  @Test("renames, drops, new ones of old names, collMod, indexes, views, time-series, capped")
+  func schema() throws {
+    try TestServer.withCopy { server, scratch in
+      try fill(server)
+      _ = try record(server, scratch) { database in
+        try database.rename("a", to: "z")
+        _ = try database.insert("z", [["_id": 100, "n": 1]])
+        _ = try database.run(["dropIndexes": "z", "index": "from_a"])
+        _ = try database.run(
+          [
+            "renameCollection": .string(database.name + ".b"), "to": .string(database.name + ".c"),
+            "dropTarget": true,
+          ] as Document, admin: true)
+        _ = try database.update("c", [["q": ["_id": 3], "u": ["$set": ["n": -1]]]])
+        try database.drop("d")
+        _ = try database.run(["create": "d", "collation": ["locale": "fr"]])
+        _ = try database.insert("d", [["_id": 1, "second": true]])
+        _ = try database.run([
+          "createIndexes": "d",
+          "indexes": [["key": ["second": 1], "name": "second", "sparse": true]],
+        ])
+        _ = try database.run([
+          "collMod": "c", "validator": ["n": ["$exists": true]], "validationLevel": "moderate",
+          "index": ["name": "from_b", "expireAfterSeconds": 1_800_000],
+        ])
+        _ = try database.insert(
+          "ts", (2..<9).map { ["t": .date(DateTime(milliseconds: $0)), "m": 1, "v": .int64($0)] })
+        _ = try database.insert("ring", [["_id": 3], ["_id": 9], ["_id": 1]])
+        _ = try database.run(["collMod": "v", "viewOn": "z", "pipeline": [["$limit": 1]]])
+        _ = try database.run(["create": "w", "viewOn": "z", "pipeline": []])
+        try database.drop("w")
+      }
+      _ = try server.done("$M load --uri $U d $AS --drop", in: scratch)
+      #expect(try server.describe(server.copyName) != server.describe(server.databaseName))
+      _ = try server.done("$M load --uri $U d $AS --drop --oplogReplay", in: scratch)
+      #expect(try server.describe(server.copyName) == server.describe(server.databaseName))
+      let order = try server.withCopyDatabase { try $0.find("ring").all().map { $0["_id"] } }
+      #expect(order == [5, 4, 3, 9, 1])
+    }
+  }
+
   @Test("a transaction of several entries, larger than what stays in memory, is applied as a whole")
   func largeTransaction() throws {
     try TestServer.withCopy { server, scratch in
@@ -135,5 +176,11 @@ import Testing
   ) throws -> [Document] {
     try server.withDatabase(prepare)
     return try record(server, scratch, act)
+  }
+}
+
+extension Database {
+  fileprivate func run(_ command: Document, admin: Bool) throws -> Document {
+    try client.run(command, on: "admin")
   }
 }

@@ -247,7 +247,7 @@ struct LoadRun: Sendable {
     return specs.count
   }
 
-  /// Views last: those that show other views need them.
+  /// Views after all collections: those that show other views need them.
   func createViews() throws {
     let views = items.indices.filter { items[$0].role == .view }
     guard !views.isEmpty else { return }

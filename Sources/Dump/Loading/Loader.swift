@@ -112,9 +112,10 @@ public struct Loader: Sendable {
     if options.dryRun { return run.dryRun() }
     try run.createCollections()
     let tallies = try run.insert(feed)
+    // Before the replay, which may change or drop them.
+    try run.createViews()
     let replayed = try run.replay()
     try run.buildIndexes()
-    try run.createViews()
     try run.mergeUsers()
     try run.checkIndexes()
     return run.summary(tallies, replayed)
