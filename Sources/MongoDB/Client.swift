@@ -125,12 +125,20 @@ final class ReadPreferenceHandle {
 extension ReadPreference {
   /// Nil for the primary, which is libmongoc's default.
   func handle() -> ReadPreferenceHandle? {
-    switch self {
-    case .primary: nil
-    case .primaryPreferred: ReadPreferenceHandle(MONGOC_READ_PRIMARY_PREFERRED)
-    case .secondary: ReadPreferenceHandle(MONGOC_READ_SECONDARY)
-    case .secondaryPreferred: ReadPreferenceHandle(MONGOC_READ_SECONDARY_PREFERRED)
-    case .nearest: ReadPreferenceHandle(MONGOC_READ_NEAREST)
+    let handle: ReadPreferenceHandle
+    switch mode {
+    case .primary: return nil
+    case .primaryPreferred: handle = ReadPreferenceHandle(MONGOC_READ_PRIMARY_PREFERRED)
+    case .secondary: handle = ReadPreferenceHandle(MONGOC_READ_SECONDARY)
+    case .secondaryPreferred: handle = ReadPreferenceHandle(MONGOC_READ_SECONDARY_PREFERRED)
+    case .nearest: handle = ReadPreferenceHandle(MONGOC_READ_NEAREST)
     }
+    for tags in tagSets {
+      _ = tags.withBSON { mongoc_read_prefs_add_tag(handle.pointer, $0) }
+    }
+    if let maxStalenessSeconds {
+      mongoc_read_prefs_set_max_staleness_seconds(handle.pointer, maxStalenessSeconds)
+    }
+    return handle
   }
 }

@@ -1,8 +1,42 @@
 public import BSON
 
 /// Where reads go.
-public enum ReadPreference: Sendable, Hashable {
-  case primary, primaryPreferred, secondary, secondaryPreferred, nearest
+public struct ReadPreference: Sendable, Hashable {
+  public enum Mode: String, Sendable, Hashable {
+    case primary, primaryPreferred, secondary, secondaryPreferred, nearest
+  }
+
+  public let mode: Mode
+  /// The first set that any member matches counts; empty takes every member.
+  public let tagSets: [Document]
+  /// How far behind a secondary may be; nil is as far as it likes.
+  public let maxStalenessSeconds: Int64?
+
+  /// - Throws: ``MongoError`` of kind `client` for tags or staleness with `primary`, which reads from
+  ///   one member only, and for a staleness below the 90 s that members need to know of each other.
+  public init(
+    _ mode: Mode, tagSets: [Document] = [], maxStalenessSeconds: Int64? = nil
+  ) throws(MongoError) {
+    guard mode != .primary || (tagSets.isEmpty && maxStalenessSeconds == nil) else {
+      throw MongoError(.client, "the read preference primary takes no tag sets and no staleness")
+    }
+    if let maxStalenessSeconds, maxStalenessSeconds < 90 {
+      throw MongoError(.client, "maxStalenessSeconds must be at least 90")
+    }
+    self.init(mode, tagSets, maxStalenessSeconds)
+  }
+
+  private init(_ mode: Mode, _ tagSets: [Document], _ maxStalenessSeconds: Int64?) {
+    self.mode = mode
+    self.tagSets = tagSets
+    self.maxStalenessSeconds = maxStalenessSeconds
+  }
+
+  public static let primary = ReadPreference(.primary, [], nil)
+  public static let primaryPreferred = ReadPreference(.primaryPreferred, [], nil)
+  public static let secondary = ReadPreference(.secondary, [], nil)
+  public static let secondaryPreferred = ReadPreference(.secondaryPreferred, [], nil)
+  public static let nearest = ReadPreference(.nearest, [], nil)
 }
 
 /// What is added to a command unless it says so itself.

@@ -219,23 +219,36 @@ struct DumpCommand: LeafCommand {
 }
 
 extension ReadPreference {
-  /// A mode by its name, alone or as `{"mode": …}`.
+  /// A mode by its name, or `{"mode": …, "tagSets": […], "maxStalenessSeconds": …}`.
   static func named(_ text: String?) throws(CommandError) -> ReadPreference {
     guard let text else { return .primary }
-    var name = text
-    if text.hasPrefix("{"), let document = try? ExtendedJSON.parseDocument(text) {
-      guard document.count == 1, let mode = document["mode"]?.stringValue else {
-        throw CommandError(.usage, "--readPreference takes a mode; tag sets are not supported")
-      }
-      name = mode
+    guard text.hasPrefix("{") else { return try ReadPreference(mode: text, [], nil) }
+    guard let document = try? ExtendedJSON.parseDocument(text),
+      let mode = document["mode"]?.stringValue
+    else { throw CommandError(.usage, "--readPreference takes a mode, or JSON with a \"mode\"") }
+    for key in document.keys where !["mode", "tagSets", "maxStalenessSeconds"].contains(key) {
+      throw CommandError(.usage, "--readPreference does not know \"\(key)\"")
     }
-    switch name {
-    case "primary": return .primary
-    case "primaryPreferred": return .primaryPreferred
-    case "secondary": return .secondary
-    case "secondaryPreferred": return .secondaryPreferred
-    case "nearest": return .nearest
-    default: throw CommandError(.usage, "'\(name)' is not a read preference")
+    let tags = document["tagSets"]?.arrayValue?.map(\.documentValue) ?? []
+    let staleness = document["maxStalenessSeconds"]
+    guard document["tagSets"].map({ $0.arrayValue != nil }) ?? true, !tags.contains(nil),
+      tags.allSatisfy({ $0?.allSatisfy { $0.value.stringValue != nil } ?? false }),
+      staleness == nil || staleness?.integerValue != nil
+    else {
+      throw CommandError(
+        .usage, "--readPreference takes tagSets as [{\"name\": \"value\"}] and whole seconds")
     }
+    return try ReadPreference(mode: mode, tags.compactMap(\.self), staleness?.integerValue)
+  }
+
+  private init(
+    mode: String, _ tagSets: [Document], _ staleness: Int64?
+  ) throws(CommandError) {
+    guard let mode = Mode(rawValue: mode) else {
+      throw CommandError(.usage, "'\(mode)' is not a read preference")
+    }
+    do {
+      try self.init(mode, tagSets: tagSets, maxStalenessSeconds: staleness)
+    } catch { throw CommandError(.usage, error.message) }
   }
 }
