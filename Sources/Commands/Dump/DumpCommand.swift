@@ -222,7 +222,7 @@ extension ReadPreference {
   /// A mode by its name, or `{"mode": …, "tagSets": […], "maxStalenessSeconds": …}`.
   static func named(_ text: String?) throws(CommandError) -> ReadPreference {
     guard let text else { return .primary }
-    guard text.hasPrefix("{") else { return try ReadPreference(mode: text, [], nil) }
+    guard text.hasPrefix("{") else { return try named(mode: text, [], nil) }
     guard let document = try? ExtendedJSON.parseDocument(text),
       let mode = document["mode"]?.stringValue
     else { throw CommandError(.usage, "--readPreference takes a mode, or JSON with a \"mode\"") }
@@ -238,17 +238,21 @@ extension ReadPreference {
       throw CommandError(
         .usage, "--readPreference takes tagSets as [{\"name\": \"value\"}] and whole seconds")
     }
-    return try ReadPreference(mode: mode, tags.compactMap(\.self), staleness?.integerValue)
+    return try named(mode: mode, tags.compactMap(\.self), staleness?.integerValue)
   }
 
-  private init(
-    mode: String, _ tagSets: [Document], _ staleness: Int64?
-  ) throws(CommandError) {
-    guard let mode = Mode(rawValue: mode) else {
-      throw CommandError(.usage, "'\(mode)' is not a read preference")
+  private static func named(
+    mode name: String, _ tagSets: [Document], _ staleness: Int64?
+  ) throws(CommandError) -> ReadPreference {
+    guard let mode = Mode(rawValue: name) else {
+      throw CommandError(.usage, "'\(name)' is not a read preference")
     }
-    do {
-      try self.init(mode, tagSets: tagSets, maxStalenessSeconds: staleness)
-    } catch { throw CommandError(.usage, error.message) }
+    let made = Result { () throws(MongoError) in
+      try ReadPreference(mode, tagSets: tagSets, maxStalenessSeconds: staleness)
+    }
+    switch made {
+    case .success(let preference): return preference
+    case .failure(let error): throw CommandError(.usage, error.message)
+    }
   }
 }
