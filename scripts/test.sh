@@ -18,8 +18,30 @@ main() {
   start_servers
   start_s3
 
+  torture "$@"
   # Swift Testing runs in parallel by itself. Its summary is the last line, its exit code ours.
   swift test --skip-build --disable-xctest "$@" </dev/null
+}
+
+# torture [argument…]: a short slice of the long ones, with a fixed seed; half a minute at most. Not when
+# arguments ask for a part of the tests.
+torture() {
+  local folder status=0 kills
+  [[ $# == 0 ]] || return 0
+  folder=$(mktemp -d)
+  MARTLET=$MARTLET_BINARY PYTHON=$venv_python timeout -k 5 90 \
+    "$root/scripts/torture.sh" 4 34 >"$folder/kills" 2>&1 &
+  kills=$!
+  timeout -k 5 90 "$venv_python" "$root/scripts/torture_recovery.py" \
+    "$MARTLET_TEST_URI" "$MARTLET_BINARY" 2 7 >"$folder/recovery" 2>&1 || status=$?
+  wait "$kills" || status=$?
+  if [[ $status != 0 ]]; then
+    cat "$folder"/* >&2
+    rm -rf "$folder"
+    die "a torture failed" "scripts/torture.sh 4 34; scripts/torture_recovery.py URI MARTLET 2 7"
+  fi
+  tail -qn 1 "$folder"/* >&2
+  rm -rf "$folder"
 }
 
 # Named after this process, so that runs can overlap; those of a run that was killed are removed.

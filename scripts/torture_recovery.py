@@ -6,6 +6,7 @@ Four writers move money in transactions, and create, rename and drop beside it. 
 accounts are read in a snapshot, with its cluster time. Afterwards each moment is restored and compared;
 a restore to another moment must differ (the negative control).
 """
+import json
 import os
 import random
 import subprocess
@@ -95,7 +96,16 @@ for _ in range(moments):
 stop.set()
 for thread in writers:
     thread.join()
-time.sleep(13)
+# A write after the last picture: once it is in a slice everything before it is.
+db.log.insert_one({"_id": "last"})
+target = client.admin.command("hello")["lastWrite"]["opTime"]["ts"]
+deadline = time.monotonic() + 60
+while time.monotonic() < deadline:
+    windows = json.loads(run("oplog", "status", "--offline", "--json").stdout)["windows"]
+    ends = [tuple(map(int, w["endTimestamp"].split(":"))) for w in windows]
+    if capture.poll() is not None or any(end >= (target.time, target.inc) for end in ends):
+        break
+    time.sleep(0.2)
 capture.terminate()
 print("capture ended with", capture.wait(), flush=True)
 
