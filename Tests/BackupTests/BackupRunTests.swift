@@ -79,6 +79,25 @@ import Testing
     }
   }
 
+  @Test("a store that loses files during a backup gets no manifest for them")
+  func forgetful() throws {
+    try Shop.run { shop in
+      let store = FaultyStore(shop.store)
+      store.faults.withLock { $0.forgetsAt = "commands/second.gz" }
+      var options = shop.backupOptions
+      options.kind = .full
+      options.streams = [
+        StreamCommand(name: "first", dump: "echo a"), StreamCommand(name: "second", dump: "echo b"),
+      ]
+      let error = #expect(throws: BackupError.self) {
+        try BackupRunner(store, pool: shop.server.pool, options: options).run()
+      }
+      #expect(error?.code == .store)
+      let files = try shop.store.list("", recursively: true)
+      #expect(files.isEmpty)
+    }
+  }
+
   @Test("an encrypted backup needs its key to be looked into, and restores with it")
   func encrypted() throws {
     try Shop.run { shop in

@@ -38,6 +38,8 @@ final class FaultyStore: Store {
     var isGone = false
     /// Reads of names with this suffix give bytes with one bit flipped at this offset.
     var flip: (suffix: String, offset: Int)?
+    /// What is there is lost when something with this suffix is put.
+    var forgetsAt: String?
   }
 
   let inner: any Store
@@ -52,6 +54,9 @@ final class FaultyStore: Store {
 
   func put(_ name: String, size: Int64?) throws(BackupError) -> any StoreWriter {
     try check()
+    if let suffix = faults.withLock({ $0.forgetsAt }), name.hasSuffix(suffix) {
+      for entry in try inner.list("", recursively: true) { try inner.delete(entry.name) }
+    }
     return FaultyWriter(try inner.put(name, size: size), self)
   }
 

@@ -90,8 +90,16 @@ import Testing
     var document = manifest.document
     document["version"] = 99
     try store.put(manifest.id + "/manifest.json", bytes: SealedText.seal(document))
-    let error = #expect(throws: BackupError.self) { try Catalog(store).sets() }
-    #expect(error?.code == .unsupported)
+    let set = try Catalog(store).find(manifest.id)
+    #expect(set.state.word == "newer" && !set.isGood)
+    for read in [
+      { _ = try Verifier(store).verify(manifest.id, depth: .manifest) },
+      { _ = try Catalog(store).latest() },
+    ] as [() throws -> Void] {
+      let error = #expect(throws: BackupError.self) { try read() }
+      #expect(error?.code == .unsupported)
+      #expect(error?.hint != nil)
+    }
   }
 
   @Test("a copy is checked on its way and whole at its end")

@@ -233,7 +233,12 @@ public enum RestorableWindows {
       guard let reach = reach(set, chains) else { return moment == time }
       return time <= reach
     }
-    if let newest = candidates.max(by: { $0.time < $1.time }) { return newest }
+    // By the server's time: the clock of the host that made them may have jumped.
+    let newest = candidates.max { a, b in
+      let (first, second) = (a.manifest?.consistency?.moment, b.manifest?.consistency?.moment)
+      return (first ?? Timestamp(rawValue: 0)) < (second ?? Timestamp(rawValue: 0))
+    }
+    if let newest { return newest }
     let windows = all(sets, chains).map { $0.text() }
     throw BackupError(
       .unreachableTime,

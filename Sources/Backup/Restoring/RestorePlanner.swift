@@ -36,6 +36,7 @@ struct RestorePlanner {
   }
 
   func plan(_ set: BackupSet, _ manifest: Manifest) throws -> RestorePlan {
+    try refuseOlderServer(manifest)
     let selection = try selection(manifest)
     var items: [RestorePlan.Item] = []
     var left: [String] = []
@@ -155,13 +156,23 @@ struct RestorePlanner {
         "only a part is restored: the ledger of migrations and the data may part; martlet migrate status"
       )
     }
-    if let backup = ServerVersionText(manifest.server?.version),
-      let live = try? client.hello().version,
-      backup.major > live.major || (backup.major == live.major && backup.minor > live.minor)
-    {
-      out.append("the server has version \(live), older than the \(backup.text) of the backup")
-    }
     return out
+  }
+
+  /// An older release series may lack what the backup has (time-series, index kinds, collection options,
+  /// forms of oplog entries), and would say so in the middle.
+  private func refuseOlderServer(_ manifest: Manifest) throws {
+    guard let backup = ServerVersionText(manifest.server?.version) else { return }
+    let live = try client.hello().version
+    guard backup.major > live.major || (backup.major == live.major && backup.minor > live.minor)
+    else { return }
+    throw BackupError(
+      .notReady,
+      "the server has version \(live), older than the \(backup.text) that was backed up; nothing was changed",
+      path: manifest.id,
+      hint:
+        "restore to a server of \(backup.major).\(backup.minor) or newer; what an older one can take "
+        + "of it, martlet load reads from the set's data archive")
   }
 
   private struct ServerVersionText {

@@ -23,9 +23,7 @@ public struct RestoreRunner: Sendable {
   /// - Throws: ``BackupError``, `MongoError`.
   public func plan(_ id: String?) throws -> RestorePlan {
     let set = try choose(id)
-    guard let manifest = set.manifest else {
-      throw BackupError(.damaged, "the backup's manifest is damaged", path: set.id)
-    }
+    let manifest = try set.readManifest()
     return try pool.withClient { client in
       try RestorePlanner(client: client, options: options).plan(set, manifest)
     }
@@ -44,7 +42,7 @@ public struct RestoreRunner: Sendable {
     }
     let plan = try plan(id)
     for warning in plan.warnings { options.notice?(warning) }
-    guard let manifest = plan.backup.manifest else { throw BackupError(.damaged, "no manifest") }
+    let manifest = try plan.backup.readManifest()
     options.notice?("reading \(plan.backup.id) to see that it is whole")
     try Verifier(store, age: options.age, cancellation: options.cancellation)
       .verify(plan.backup.id, depth: .checksums)

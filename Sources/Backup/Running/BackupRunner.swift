@@ -47,6 +47,7 @@ public struct BackupRunner: Sendable {
         for stream in options.streams { try command(stream, writer, &manifest) }
       }
       try options.cancellation.check()
+      try checkPresence(manifest)
       manifest.finished = Moment.now()
       manifest.durationMilliseconds = Moment.ticks() - ticks
       try store.put(id + "/" + Manifest.name, bytes: SealedText.seal(manifest.document))
@@ -55,6 +56,21 @@ public struct BackupRunner: Sendable {
       throw error
     }
     return manifest
+  }
+
+  /// A store that went away and came back empty, or a file system that was unmounted below it, must not get
+  /// a manifest for files that it does not have.
+  private func checkPresence(_ manifest: Manifest) throws(BackupError) {
+    let there = try store.list(manifest.id, recursively: true)
+    let sizes = Dictionary(there.map { ($0.name, $0.size) }, uniquingKeysWith: { a, _ in a })
+    for file in manifest.files {
+      let path = manifest.id + "/" + file.name
+      guard sizes[path] == file.digest.size else {
+        throw BackupError(
+          .store, "a file of this backup is gone from the store already", path: path,
+          hint: "is \(store.location) the same store that it was when the backup began?")
+      }
+    }
   }
 
   // MARK: - Before

@@ -9,6 +9,8 @@ public struct BackupSet: Sendable, Hashable {
     case verified(Int64, String)
     /// Found damaged; why.
     case damaged(String)
+    /// Made by a newer version of this program, which has to be asked; why.
+    case newer(String)
 
     /// In listings.
     public var word: String {
@@ -16,6 +18,7 @@ public struct BackupSet: Sendable, Hashable {
       case .complete: "complete"
       case .verified: "verified"
       case .damaged: "damaged"
+      case .newer: "newer"
       }
     }
   }
@@ -27,6 +30,27 @@ public struct BackupSet: Sendable, Hashable {
 
   /// True unless it is known to be damaged.
   public var isGood: Bool { if case .damaged = state { false } else { manifest != nil } }
+  /// True for what a clock that was wrong has dated later than now.
+  public func isFuture(_ now: Int64 = Moment.now()) -> Bool { time > now + Self.tolerance }
+  /// Clocks of two hosts differ a little. Seconds.
+  private static let tolerance: Int64 = 300
+
+  /// The manifest, for a caller that cannot do without.
+  /// - Throws: ``BackupError`` `.damaged`, or `.unsupported` for what a newer version has made.
+  func readManifest() throws(BackupError) -> Manifest {
+    if let manifest { return manifest }
+    let path = id + "/" + Manifest.name
+    switch state {
+    case .newer(let reason):
+      throw BackupError(.unsupported, reason, path: path, hint: Manifest.newerHint)
+    case .damaged(let reason):
+      throw BackupError(
+        .damaged, "the manifest is damaged: " + reason, path: path,
+        hint: "the data may still be whole: martlet inspect reads the archive without it")
+    case .complete, .verified:
+      throw BackupError(.damaged, "the manifest is damaged", path: path)
+    }
+  }
   /// Seconds since 1970, of its start; from the name when there is no manifest.
   public var time: Int64 { manifest?.started ?? SetID.time(id) ?? 0 }
   /// Backups of one group count for each other in retention.
@@ -94,6 +118,9 @@ public struct Catalog: Sendable {
       switch error.code {
       case .damaged, .usage:
         return BackupSet(id: id, manifest: nil, state: .damaged(error.message))
+      case .unsupported:
+        // One that is newer hides none of the others.
+        return BackupSet(id: id, manifest: nil, state: .newer(error.message))
       default: throw error
       }
     }
@@ -117,17 +144,24 @@ public struct Catalog: Sendable {
 
   /// The newest good set that holds something of a role; by that role's stream when one is named.
   ///
-  /// Safety backups are passed over: they hold what somebody wanted to get rid of.
-  /// - Throws: ``BackupError`` `.notFound`.
+  /// Safety backups are passed over: they hold what somebody wanted to get rid of. So is what is dated in
+  /// the future, which would be the latest for ever, unless there is nothing else.
+  /// - Throws: ``BackupError`` `.notFound`; `.unsupported` when the latest is of a newer version, because
+  ///   an older one is not what was asked for.
   public func latest(_ role: Manifest.File.Role = .data, stream: String? = nil) throws(BackupError)
     -> BackupSet
   {
-    let found = try sets().first { set in
+    let sets = try sets()
+    let now = Moment.now()
+    let inOrder = sets.filter { !$0.isFuture(now) } + sets.filter { $0.isFuture(now) }
+    let found = inOrder.first { set in
+      if case .newer = set.state { return true }
       guard set.isGood, let manifest = set.manifest, manifest.safetyFor == nil else { return false }
       return manifest.files.contains { file in
         file.role == role && (stream == nil || file.stream == stream)
       }
     }
+    if let found, case .newer = found.state { _ = try found.readManifest() }
     guard let found else {
       throw BackupError(
         .notFound, "there is no good backup with \(role.rawValue) in \(store.location)",

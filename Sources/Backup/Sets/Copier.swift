@@ -24,7 +24,8 @@ public struct Copier: Sendable {
     let lock = try StoreLock.acquire(target, purpose: "backup copy", cancellation: cancellation)
     defer { lock.release() }
     let set = try Catalog(source).find(id)
-    guard let manifest = set.manifest, set.isGood else {
+    let manifest = try set.readManifest()
+    guard set.isGood else {
       throw BackupError(.damaged, "the backup is damaged and is not copied", path: set.id)
     }
     let sealed = try source.read(set.id + "/" + Manifest.name)

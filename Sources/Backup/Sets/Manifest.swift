@@ -164,6 +164,8 @@ extension Manifest {
     return out
   }
 
+  static let newerHint = "use the version of martlet that made the backup, or a newer one"
+
   /// - Throws: ``BackupError`` `.damaged`, or `.unsupported` for a newer version.
   init(_ document: Document, path: String) throws(BackupError) {
     let reader = ManifestReader(document: document, path: path)
@@ -175,7 +177,7 @@ extension Manifest {
       throw BackupError(
         .unsupported,
         "the manifest has version \(version), this program reads up to \(Self.version)",
-        path: path, hint: "use the version of martlet that made the backup, or a newer one")
+        path: path, hint: Self.newerHint)
     }
     guard let kind = Kind(rawValue: try reader.string("kind")) else { throw reader.damaged("kind") }
     self.init(

@@ -39,7 +39,7 @@ public struct Pruner: Sendable {
     let items = sets.map { set in
       RetentionItem(
         id: set.id, time: set.time, group: set.group, isGood: set.isGood,
-        pinned: set.manifest?.tags.contains("keep") == true ? "tagged keep" : nil)
+        pinned: pinned(set))
     }
     let verdicts = try Retention(policy: retention, zone: zone, coversWindow: !chains.isEmpty)
       .verdicts(items, now: now)
@@ -72,6 +72,12 @@ public struct Pruner: Sendable {
       try store.delete(slice.descriptionName)
       try store.delete(slice.dataName)
     }
+  }
+
+  private func pinned(_ set: BackupSet) -> String? {
+    // Its tags and whether it is whole are for the newer version to say.
+    if case .newer = set.state { return "made by a newer version" }
+    return set.manifest?.tags.contains("keep") == true ? "tagged keep" : nil
   }
 
   /// Slices that end before the oldest kept base of their replica set. None go while no base is kept:

@@ -70,11 +70,7 @@ public struct Verifier: Sendable {
   @discardableResult
   public func verify(_ id: String, depth: Depth, subset: Subset? = nil) throws -> Report {
     let set = try Catalog(store).find(id)
-    guard let manifest = set.manifest else {
-      throw BackupError(
-        .damaged, "the manifest is damaged" + reason(set), path: set.id + "/" + Manifest.name,
-        hint: "the data may still be whole: martlet inspect reads the archive without it")
-    }
+    let manifest = try set.readManifest()
     do {
       let report = try read(manifest, depth, subset)
       if subset == nil { try? Catalog(store).note(manifest, depth: depth.rawValue, damage: nil) }
@@ -83,10 +79,6 @@ public struct Verifier: Sendable {
       try? Catalog(store).note(manifest, depth: depth.rawValue, damage: error.message)
       throw error
     }
-  }
-
-  private func reason(_ set: BackupSet) -> String {
-    if case .damaged(let reason) = set.state { ": " + reason } else { "" }
   }
 
   private func read(_ manifest: Manifest, _ depth: Depth, _ subset: Subset?) throws -> Report {

@@ -20,9 +20,11 @@ public struct BackupMetrics: Sendable {
       "martlet_backups", "Backup sets in the store, by state.",
       samples: [
         ("state=\"good\"", Int64(sets.filter(\.isGood).count)),
-        ("state=\"damaged\"", Int64(sets.filter { !$0.isGood }.count)),
+        ("state=\"damaged\"", Int64(sets.filter { $0.state.word == "damaged" }.count)),
+        ("state=\"newer\"", Int64(sets.filter { $0.state.word == "newer" }.count)),
       ])
-    if let last = sets.first(where: \.isGood), let manifest = last.manifest {
+    // One that is dated in the future would hide that none is made any more.
+    if let last = sets.first(where: { $0.isGood && !$0.isFuture() }), let manifest = last.manifest {
       page.add(
         "martlet_backup_last_success_timestamp_seconds", "When the newest good backup was done.",
         samples: [("", manifest.finished)])

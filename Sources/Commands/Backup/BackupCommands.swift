@@ -38,6 +38,7 @@ struct BackupShowCommand: LeafCommand {
     let store = try BackupSettings(context, stores).store()
     let set = try Catalog(store).find(id)
     context.console.show(BackupSetPage(set: set))
+    if case .newer = set.state { return .usage }
     return set.isGood ? .done : .backupDamaged
   }
 }
@@ -94,6 +95,8 @@ struct BackupVerifyCommand: LeafCommand {
         result.reports.append((set.id, nil, report))
         context.console.warn("\(set.id): \(report.message)")
         if first == nil { first = report }
+      } catch let error as BackupError where error.code == .unsupported && !isSingle {
+        context.console.warn("\(set.id): not read: \(error.message)")
       }
     }
     context.console.show(result)

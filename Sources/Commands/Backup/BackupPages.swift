@@ -12,8 +12,10 @@ struct BackupSetPage: CommandOutput {
       ("id", .string(set.id)), ("state", .string(set.state.word)),
       ("good", .bool(set.isGood)), ("time", .string(Moment.iso(set.time))),
     ]
+    if set.isFuture() { fields.append(("future", .bool(true))) }
     switch set.state {
     case .damaged(let reason): fields.append(("damage", .string(reason)))
+    case .newer(let reason): fields.append(("newer", .string(reason)))
     case .verified(let time, let depth):
       fields.append(("verified", ["time": .string(Moment.iso(time)), "depth": .string(depth)]))
     case .complete: break
@@ -36,7 +38,11 @@ struct BackupSetPage: CommandOutput {
 
   func write(to page: inout Page) {
     page.line("backup \(set.id, .bold): \(set.state.word, set.isGood ? .good : .bad)")
-    if case .damaged(let reason) = set.state { page.line("  \(reason)") }
+    switch set.state {
+    case .damaged(let reason), .newer(let reason): page.line("  \(reason)")
+    case .complete, .verified: break
+    }
+    if set.isFuture() { page.line("  its date is in the future: was a clock wrong?") }
     guard let manifest = set.manifest else { return }
     if let consistency = manifest.consistency {
       let moment = consistency.moment.map { " at " + Moment.text(Int64($0.seconds)) + " (local)" }
@@ -112,7 +118,10 @@ struct BackupListPage: CommandOutput {
     for set in sets {
       let manifest = set.manifest
       table.add(
-        "\(set.id)", "\(Quantity.time(.seconds(max(0, now - set.time))))",
+        "\(set.id)",
+        set.isFuture(now)
+          ? StyledText("in the future", .warning)
+          : "\(Quantity.time(.seconds(max(0, now - set.time))))",
         "\(manifest.map { Quantity.bytes($0.storedBytes) } ?? "?")",
         "\(manifest.map { Quantity.grouped($0.documents) } ?? "?")",
         "\(manifest?.consistency?.mode ?? "-")",
