@@ -16,10 +16,12 @@ public final class PrivateServer: Sendable {
   private static let numbers = Mutex(0)
 
   /// Starts a server; takes a few seconds.
-  /// - Parameter arguments: more arguments for mongod.
+  /// - Parameters:
+  ///   - oplog: its size in MB.
+  ///   - arguments: more arguments for mongod.
   public init(
     standalone: Bool = false, members: Int = 1, auth: Bool = false, tls: Bool = false,
-    version: String? = nil, arguments: [String] = []
+    version: String? = nil, oplog: Int? = nil, arguments: [String] = []
   ) throws {
     let number = Self.numbers.withLock { number in
       number += 1
@@ -31,6 +33,7 @@ public final class PrivateServer: Sendable {
     if members != 1 { options += ["--members", String(members)] }
     if auth { options.append("--auth") }
     if tls { options.append("--tls") }
+    if let oplog { options += ["--oplog", String(oplog)] }
     if let version { options += ["--version", version] }
     options += ["--", "--setParameter", "enableTestCommands=1"] + arguments
     uri = try Self.script(options).trimmingCharacters(in: .whitespacesAndNewlines)
