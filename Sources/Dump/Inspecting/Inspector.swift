@@ -84,6 +84,13 @@ public struct Inspector {
     for item in items {
       let metadata = try item.metadata.map { try DirectoryDump.metadata(at: $0) }
       var tally = CollectionTally()
+      if item.data == nil, let metadata, !metadata.isView {
+        // Even an empty collection has a file: a dump that was killed has none, or an unfinished one.
+        throw DumpError(
+          .damaged, "the collection has metadata but no documents' file",
+          namespace: item.namespace.description, path: item.metadata,
+          hint: "'martlet load --no-verify' makes such a collection, without documents")
+      }
       if let path = item.data {
         let opened = try Input.open(try FileSource(path: path), path: path)
         if opened.formats.contains(.gzip) { isCompressed = true }
