@@ -156,24 +156,6 @@ import Testing
     }
   }
 
-  @Test("hundreds of collections are dumped and loaded, in a folder and in an archive")
-  func manyCollections() throws {
-    try TestServer.withCopy { server, scratch in
-      try server.withDatabase { database in
-        for n in 0..<300 { _ = try database.insert("c\(n)", [["_id": .int32(Int32(n))]]) }
-      }
-      for isFolder in [true, false] {
-        let path = scratch.file("many\(isFolder)")
-        _ = try server.dump(to: isFolder ? .directory(path: path) : .archive(path: path)) {
-          $0.compressionLevel = 1
-        }
-        let summary = try server.loadCopy(
-          isFolder ? .directory(path: path, database: nil) : .archive(path: path))
-        #expect(summary.inserted == 300 && summary.isComplete)
-      }
-    }
-  }
-
   @Test("users and roles of one database come back with it")
   func users() throws {
     try TestServer.withCopy { server, scratch in

@@ -9,8 +9,8 @@ import TestSupport
 final class Scratch: Sendable {
   let path: String
 
-  init() throws {
-    path = NSTemporaryDirectory() + "martlet-dump-" + TestServer.uniqueName()
+  init(in folder: String = NSTemporaryDirectory()) throws {
+    path = FilePath.join(folder, "martlet-dump-" + TestServer.uniqueName())
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 

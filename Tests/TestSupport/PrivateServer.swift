@@ -18,10 +18,11 @@ public final class PrivateServer: Sendable {
   /// Starts a server; takes a few seconds.
   /// - Parameters:
   ///   - oplog: its size in MB.
+  ///   - inMemory: its data is in ``memoryFolder``, for what makes thousands of files.
   ///   - arguments: more arguments for mongod.
   public init(
     standalone: Bool = false, members: Int = 1, auth: Bool = false, tls: Bool = false,
-    version: String? = nil, oplog: Int? = nil, arguments: [String] = []
+    version: String? = nil, oplog: Int? = nil, inMemory: Bool = false, arguments: [String] = []
   ) throws {
     let number = Self.numbers.withLock { number in
       number += 1
@@ -36,7 +37,8 @@ public final class PrivateServer: Sendable {
     if let oplog { options += ["--oplog", String(oplog)] }
     if let version { options += ["--version", version] }
     options += ["--", "--setParameter", "enableTestCommands=1"] + arguments
-    uri = try Self.script(options).trimmingCharacters(in: .whitespacesAndNewlines)
+    uri = try Self.script(options, inMemory: inMemory).trimmingCharacters(
+      in: .whitespacesAndNewlines)
   }
 
   deinit { _ = try? Self.script(["stop", "--name", name]) }
@@ -63,11 +65,22 @@ public final class PrivateServer: Sendable {
     _ = kill(pids[member], signal)
   }
 
-  private static func script(_ arguments: [String], mayFail: Bool = false) throws -> String {
+  /// A folder of the machine's memory with room for a server; elsewhere the usual one.
+  public static var memoryFolder: String {
+    let folder = "/dev/shm"
+    let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder)
+    let free = (attributes?[.systemFreeSize] as? NSNumber)?.int64Value ?? 0
+    return free > 2 << 30 ? folder : NSTemporaryDirectory()
+  }
+
+  private static func script(
+    _ arguments: [String], inMemory: Bool = false, mayFail: Bool = false
+  ) throws -> String {
     let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent()
     let path = root.appending(path: "scripts/mongod.sh").path
-    let result = try ChildProcess("/bin/bash", [path] + arguments).wait()
+    let environment: [String: String?] = inMemory ? ["TMPDIR": memoryFolder] : [:]
+    let result = try ChildProcess("/bin/bash", [path] + arguments, environment: environment).wait()
     guard mayFail || result.exitCode == 0 else {
       throw TestServer.Missing(description: "scripts/mongod.sh failed: \(result.stderr)")
     }
