@@ -64,7 +64,12 @@ import Testing
     var bad = one
     bad[one.count / 2] ^= 0xFF
     #expect(throws: DumpError.self) { try Self.inflate(one + bad + one) }
-    #expect(try Self.inflate(one + bad + one, salvages: true) == part + part)
+    // Small as it is, it may have named another collection.
+    #expect(try Self.inflate(one + bad + one, salvages: true) == part + GzipSource.gap + part)
+    let large = try Self.compress(Self.text)
+    var damaged = large
+    damaged[large.count / 2] ^= 0xFF
+    #expect(try Self.inflate(one + damaged + one, salvages: true) == part + part)
   }
 
   @Test("bytes behind the last member are refused")

@@ -30,6 +30,14 @@ public final class GzipSource: ByteSource {
   private var members = 0
   /// Goes on behind damage at the next member that says its length.
   private let salvages: Bool
+  /// Stands for what was lost where that may have named another collection: no archive has it, for no
+  /// document is of one byte.
+  static let gap: [UInt8] = [1, 0, 0, 0, 1, 0, 0, 0]
+  /// A lost member of more than this held nothing but documents: ``ArchiveWriter`` never puts as much
+  /// into one that has framing.
+  static let maximumFraming = 256 << 10
+  /// The uncompressed size of the member that is being read, as it says itself.
+  private var announced = 0
   /// Members, or stretches without a readable one, that were skipped.
   public private(set) var lost = 0
 
@@ -71,9 +79,19 @@ public final class GzipSource: ByteSource {
         guard salvages, error.code == .damaged else { throw error }
         lost += 1
         streaming = false
+        let size = announced
+        announced = 0
         guard try findMember() else { return 0 }
+        if size <= Self.maximumFraming { insertGap() }
       }
     }
+  }
+
+  private func insertGap() {
+    if content.count < Self.gap.count { content = Self.grown(content, to: Self.gap.count) }
+    content.copyBytes(from: Self.gap)
+    contentStart = 0
+    contentEnd = Self.gap.count
   }
 
   private func take(into buffer: UnsafeMutableRawBufferPointer) -> Int {
@@ -124,6 +142,7 @@ public final class GzipSource: ByteSource {
     let size = Int(
       UInt32(littleEndian: member.loadUnaligned(fromByteOffset: length - 4, as: UInt32.self)))
     guard size <= Self.maximumWhole else { throw damaged("a gzip member's size cannot be true") }
+    announced = size
     if content.count < size { content = Self.grown(content, to: size) }
     var written = 0
     let result = libdeflate_gzip_decompress(
@@ -131,6 +150,7 @@ public final class GzipSource: ByteSource {
     guard result == LIBDEFLATE_SUCCESS else {
       throw damaged("a gzip member is damaged or its checksum differs")
     }
+    announced = 0
     contentStart = 0
     contentEnd = written
   }

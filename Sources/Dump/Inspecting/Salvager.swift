@@ -87,6 +87,12 @@ private struct SalvageRun {
       } catch {
         guard error.code == .damaged else { throw error }
         if let current { suspect.insert(current) }
+        // What follows can only be of the one collection that has not ended.
+        if current != nil, report.collections.count(where: { !$0.isComplete }) == 1,
+          input.consume(ifPresent: GzipSource.gap)
+        {
+          continue
+        }
         current = nil
         damageStart = input.offset
         guard try input.skip(to: isHeader) else {
@@ -159,6 +165,13 @@ private struct SalvageRun {
 }
 
 extension TokenInput {
+  /// Steps over these bytes when they are next.
+  fileprivate mutating func consume(ifPresent bytes: [UInt8]) -> Bool {
+    guard buffered >= bytes.count, current(bytes.count).elementsEqual(bytes) else { return false }
+    consume(bytes.count)
+    return true
+  }
+
   /// Goes on to the next place where a document stands that `accepts` likes; false when there is none.
   mutating func skip(to accepts: (UnsafeRawBufferPointer) -> Bool) throws(DumpError) -> Bool {
     // At least one byte, or the same damage would be met again.
