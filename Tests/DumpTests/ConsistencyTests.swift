@@ -148,6 +148,67 @@ import Testing
     }
   }
 
+  @Test("the command line says that a forgotten snapshot became an oplog dump, compressed or not")
+  func historyRunsOutInCommand() throws {
+    // The failpoint is one of the whole server, and others use it too.
+    let host = try PrivateServer()
+    for target in ["--archive=a --gzip", "--archive=a", "--out a --gzip"] {
+      try TestServer.run(uri: host.uri) { server in
+        let scratch = try Scratch()
+        try fill(server)
+        let entered = try server.pool.withClient { client in
+          try client.run(
+            [
+              "configureFailPoint": "failCommand", "mode": ["skip": 1],
+              "data": [
+                "failCommands": ["find"], "errorCode": 239, "appName": "forgetful",
+                // What is read by UUID has no name here: `first`, which is skipped, and `second`.
+                "namespace": .string(server.databaseName), "blockConnection": true,
+                "blockTimeMS": 1000,
+              ],
+            ], on: "admin")["count"]?.integerValue ?? 0
+        }
+        let dump = try ChildProcess(
+          "/bin/sh",
+          [
+            "-c",
+            "exec $M dump --uri \"$U&appName=forgetful\" --db $DB -j 1 --json --summary s \(target)",
+          ],
+          environment: [
+            "M": TestServer.environment("MARTLET_BINARY"), "U": server.uri,
+            "DB": server.databaseName,
+          ], directory: scratch.path)
+        _ = try server.pool.withClient { client in
+          try client.run(
+            [
+              "waitForFailPoint": "failCommand", "timesEntered": .int64(entered + 1),
+              "maxTimeMS": 60_000,
+            ], on: "admin")
+        }
+        // `first` is read, `second` is not.
+        try Self.move(server)
+        // Waits until nobody is held, and fails the one that was.
+        _ = try server.pool.withClient { client in
+          try client.run(["configureFailPoint": "failCommand", "mode": "off"], on: "admin")
+        }
+        let result = dump.wait()
+        #expect(result.exitCode == 0, "\(result.stderr)")
+        #expect(result.stderr.contains("history") && result.stderr.contains("consistency: oplog"))
+        let written = try String(contentsOfFile: scratch.file("s"), encoding: .utf8)
+        for text in [written, result.stdout] {
+          let summary = try ExtendedJSON.parseDocument(text)
+          #expect(summary["consistency"] == "oplog" && !summary.has("clusterTime"))
+          #expect(summary.has("oplogStart") && summary.has("oplogEnd"))
+        }
+        let source = target.contains("--out") ? "a" : "--archive=a"
+        _ = try server.done("$M load --uri $U \(source) $AS --oplogReplay", in: scratch)
+        #expect(try loadedSum(server) == Self.total)
+        try server.withCopyDatabase { try $0.dropDatabase() }
+      }
+    }
+    withExtendedLifetime(host) {}
+  }
+
   @Test(
     "a collection that is dropped or renamed before it was read is noticed",
     arguments: [true, false])
