@@ -53,7 +53,7 @@ import Testing
         #expect(count == 20 && indexes == ["_id_", "a"] && users == 1)
       }
       for (verb, rest) in [
-        ("dump", "--db $DB --archive=no"),
+        ("dump", "--db $DB --archive=no"), ("dump", "--archive=no"), ("dump", "--out no --gzip"),
         ("load", "--archive=whole --drop"),
       ] {
         let refused = try run(verb, as: "nobody", rest)

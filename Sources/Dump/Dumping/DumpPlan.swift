@@ -74,9 +74,16 @@ struct DumpPlanner {
   private func databases() throws -> [String] {
     if let database = options.database { return [database] }
     let reply = try client.run(["listDatabases": 1, "nameOnly": true], on: "admin")
-    return (reply["databases"]?.arrayValue ?? []).compactMap {
+    let names = (reply["databases"]?.arrayValue ?? []).compactMap {
       $0.documentValue?["name"]?.stringValue
-    }.filter(selector.takes(database:))
+    }
+    // Every server has databases of its own; who sees none may read none, and gets no error.
+    guard !names.isEmpty else {
+      throw MongoError(
+        .privilege, "not authorized: the user may not see any database",
+        hint: "grant the user a role that may read them: backup, or readAnyDatabase")
+    }
+    return names.filter(selector.takes(database:))
   }
 
   private func collections(of database: String) throws -> [PlannedCollection] {
