@@ -9,6 +9,9 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+// Swift 6.3.1's optimiser crashes on `dump`, or makes a program that does: no speed is needed here.
+let unoptimised = strict + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 let package = Package(
   name: "martlet",
   products: [
@@ -61,7 +64,7 @@ let package = Package(
         "BSON", "MongoDB", "Migration", "Dump", "Backup", "Validation", "Fingerprint", "Yams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: strict),
+      swiftSettings: unoptimised),
     .target(
       name: "Martlet", dependencies: ["BSON", "MongoDB", "Migration"], swiftSettings: strict),
     .executableTarget(name: "MartletCLI", dependencies: ["Commands"], swiftSettings: strict),
