@@ -34,6 +34,9 @@ public struct DocumentView {
     bytes = input
   }
 
+  /// Bytes of a ``Document``, which were checked when it was made.
+  init(trusted bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
   /// Calls `body` with each element in order; `body` returns false to stop.
   public func forEach(_ body: (ElementView) throws -> Bool) throws {
     var iterator = makeIterator()

@@ -50,9 +50,6 @@ extension LeafCommand {
   }
 
   /// Executes and reports; the exit code in every case.
-  ///
-  /// Swift 6.3.1's optimiser crashes when this is inlined into ``run()``, which does not return.
-  @inline(never)
   func status(_ context: CommandContext) -> CommandStatus {
     do {
       let status = try execute(context)

@@ -32,7 +32,7 @@ final class RunningProgram: Sendable {
   let name: String
   let pid: pid_t
   private let state: Mutex<State>
-  private let errorReader: Mutex<Worker?>
+  private let errorReader: Mutex<WorkerThread?>
 
   /// Starts a program found on PATH.
   ///
@@ -76,7 +76,7 @@ final class RunningProgram: Sendable {
     state = Mutex(State(input: inputPipe?.write ?? -1, output: outputPipe?.read ?? -1))
     errorReader = Mutex(nil)
     let errors = errorPipe.read
-    let reader = Worker { [self] in collectErrors(errors) }
+    let reader = WorkerThread { [self] in collectErrors(errors) }
     errorReader.withLock { $0 = reader }
     if reader == nil { close(errors) }
   }
@@ -190,7 +190,7 @@ final class RunningProgram: Sendable {
     let program = try RunningProgram(
       words, environment: environment, input: input != nil, output: true)
     let feeder = input.flatMap { bytes in
-      Worker {
+      WorkerThread {
         // A program that does not want all of it says why by its exit code.
         bytes.withUnsafeBytes { try? program.write($0) }
         program.closeInput()

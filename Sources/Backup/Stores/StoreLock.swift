@@ -1,4 +1,5 @@
 internal import BSON
+internal import Dump
 internal import Glibc
 public import MongoDB
 internal import Synchronization
@@ -86,7 +87,7 @@ public final class StoreLock: Sendable {
   private let holder: LockHolder
   private let state = Mutex<(isReleased: Bool, isLost: Bool)>((false, false))
   private let cancellation: Cancellation?
-  private let renewer = Mutex<Worker?>(nil)
+  private let renewer = Mutex<WorkerThread?>(nil)
 
   /// Takes the lock of a store, or of one of its parts. Blocks for a moment.
   ///
@@ -184,7 +185,7 @@ public final class StoreLock: Sendable {
   }
 
   private func renew() {
-    let worker = Worker { [weak self] in
+    let worker = WorkerThread { [weak self] in
       var last = Moment.ticks()
       var attempted = last
       while true {

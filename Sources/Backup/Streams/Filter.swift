@@ -6,13 +6,13 @@ internal import Synchronization
 /// what it writes goes on.
 final class FilterSink: ByteSink {
   private let program: RunningProgram
-  private let pump: Worker
+  private let pump: WorkerThread
 
   /// - Throws: ``BackupError`` `.program`.
   init(_ words: [String], to target: any ByteSink) throws(BackupError) {
     let program = try RunningProgram(words, input: true, output: true)
     let failure = SharedError()
-    let worker = Worker {
+    let worker = WorkerThread {
       do { try Transfer.all(ProgramSource(program), to: target) } catch {
         failure.set(error)
         // Whoever writes to it must not wait for a reader that is gone.
@@ -59,7 +59,7 @@ final class FilterSink: ByteSink {
 /// Reads through a program: what `source` gives goes to its standard input.
 final class FilterSource: ByteSource {
   private let program: RunningProgram
-  private let pump: Worker
+  private let pump: WorkerThread
   private let shared: SharedError
   private let describe: @Sendable (BackupError) -> BackupError
   private var isOver = false
@@ -72,7 +72,7 @@ final class FilterSource: ByteSource {
     let program = try RunningProgram(words, input: true, output: true)
     let shared = SharedError()
     let handover = Handover(source)
-    let worker = Worker {
+    let worker = WorkerThread {
       do {
         try Transfer.all(handover.source, to: ProgramSink(program))
         program.closeInput()

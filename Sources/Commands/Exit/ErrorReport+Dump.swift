@@ -9,13 +9,7 @@ extension ErrorReport {
     self.init(
       code: String(describing: error.code), message: bare.description, hint: error.hint,
       status: Self.status(of: error, stopped: reason))
-    if let namespace = error.namespace {
-      details.append(Detail(name: "namespace", value: .string(namespace)))
-    }
-    if let offset = error.offset {
-      details.append(Detail(name: "offset", value: .integer(offset)))
-    }
-    if let path = error.path { details.append(Detail(name: "path", value: .string(path))) }
+    add(namespace: error.namespace, offset: error.offset, path: error.path)
   }
 
   private static func status(of error: DumpError, stopped reason: Cancellation.Reason?)

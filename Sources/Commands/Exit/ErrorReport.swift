@@ -55,6 +55,13 @@ struct ErrorReport: Sendable, Hashable {
     self.details = details
   }
 
+  /// Tells programs where it was; people have it in the message.
+  mutating func add(namespace: String?, offset: Int64?, path: String?) {
+    if let namespace { details.append(Detail(name: "namespace", value: .string(namespace))) }
+    if let offset { details.append(Detail(name: "offset", value: .integer(offset))) }
+    if let path { details.append(Detail(name: "path", value: .string(path))) }
+  }
+
   private init(command error: CommandError) {
     let status: CommandStatus =
       switch error.code {

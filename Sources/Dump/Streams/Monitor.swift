@@ -49,7 +49,7 @@ final class Monitor<State>: @unchecked Sendable {
 }
 
 /// A thread that runs one closure; joined once.
-final class WorkerThread: @unchecked Sendable {
+package final class WorkerThread: @unchecked Sendable {
   private final class Body {
     let run: () -> Void
     init(_ run: @escaping () -> Void) { self.run = run }
@@ -58,7 +58,7 @@ final class WorkerThread: @unchecked Sendable {
   private var handle: pthread_t = 0
 
   /// Starts at once; nil when the system has no thread to give.
-  init?(_ run: @escaping @Sendable () -> Void) {
+  package init?(_ run: @escaping @Sendable () -> Void) {
     let body = Unmanaged.passRetained(Body(run))
     let status = pthread_create(
       &handle, nil,
@@ -73,7 +73,7 @@ final class WorkerThread: @unchecked Sendable {
     }
   }
 
-  func join() { pthread_join(handle, nil) }
+  package func join() { pthread_join(handle, nil) }
 }
 
 /// Runs closures on threads of their own and waits for all of them.

@@ -1,10 +1,12 @@
-internal import Foundation
+package import Foundation
 
 /// Files that are there whole or not at all.
-enum WholeFile {
+package enum WholeFile {
   /// Writes under a temporary name, syncs, renames, syncs the folder. Readable by the owner only:
   /// snapshots and reports hold names and `_id`s. Blocks.
-  static func write(_ text: String, to path: String, mode: mode_t = 0o600) throws(ValidationError) {
+  package static func write(
+    _ text: String, to path: String, mode: mode_t = 0o600
+  ) throws(ValidationError) {
     let temporary = "\(path).\(getpid()).part"
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
     guard descriptor >= 0 else { throw failure("create", path) }
@@ -16,6 +18,7 @@ enum WholeFile {
       unlink(temporary)
       throw error
     }
+    // An error that a network file system saw late comes with close.
     guard close(descriptor) == 0, rename(temporary, path) == 0 else {
       let error = failure("write", path)
       unlink(temporary)
