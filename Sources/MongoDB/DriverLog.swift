@@ -28,13 +28,14 @@ enum Driver {
     // Counters in shared memory serve a tool that nobody here runs, and would be left behind by a
     // process that ends without libmongoc's clean-up.
     setenv("MONGOC_DISABLE_SHM", "1", 1)
-    mongoc_init()
+    // Before the start, which has things to say of its own.
     mongoc_log_set_handler(
       { _, domain, message, _ in
         let domain = domain.map { String(cString: $0) } ?? ""
         let message = message.map { String(cString: $0) } ?? ""
         DriverLog.receive("\(domain): \(message)")
       }, nil)
+    mongoc_init()
     return true
   }()
 }

@@ -1,4 +1,5 @@
-package import Foundation
+import Foundation
+package import Glibc
 
 /// Files that are there whole or not at all.
 package enum WholeFile {
