@@ -67,6 +67,9 @@ import Testing
           options.safetyBackup = false
         }
         #expect(report.backup == made.id)
+        let compared = try #require(report.compared.first { $0.namespace.collection == "orders" })
+        #expect(compared.extent == .beforeReplay)
+        #expect(compared.documents == 500)
         #expect(try shop.tally("orders") == tally, "at \(OplogTime.text(time))")
         // The negative control: no other moment looks like it.
         #expect(states.filter { $0.1 == tally }.count == 1)
@@ -112,6 +115,9 @@ import Testing
           "create": "seen", "viewOn": "late", "pipeline": [["$match": ["_id": 1]]],
         ])
         _ = try database.run(["create": "series", "timeseries": ["timeField": "t"]])
+        _ = try database.run([
+          "createIndexes": "series", "indexes": [["key": ["t": -1], "name": "t_-1"]],
+        ])
         _ = try database.insert("series", [["t": .date(DateTime(milliseconds: 5)), "v": 1]])
         _ = try database.insert(
           "metrics", [["t": .date(DateTime(milliseconds: 1_700_000_000_999)), "v": 99]])

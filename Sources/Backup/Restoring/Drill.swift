@@ -16,6 +16,10 @@ public struct Drill: Sendable {
     /// From the start of reading to the end of the last index: the measured recovery time, without
     /// starting a server.
     public var recoveryMilliseconds: Int64
+    /// Oplog entries that complete the backup.
+    public var replayed: Int64
+    /// What was compared with the manifest, and how far.
+    public var compared: [Compared]
     /// What `check` had to say.
     public var findings: [String] = []
     /// How many checks it made.
@@ -70,43 +74,20 @@ public struct Drill: Sendable {
     var options = RestoreOptions()
     options.inPlace = true
     options.safetyBackup = false
+    options.comparesExpiring = true
     options.age = age
     options.workFolder = server.folder
     options.cancellation = cancellation
     options.notice = notice
     let restored = try RestoreRunner(store, pool: pool, options: options).run(set.id)
-    var report = try compare(manifest, restored, pool)
-    if let check { (report.checks, report.findings) = try check(pool, manifest) }
-    return report
-  }
-
-  private func compare(_ manifest: Manifest, _ restored: RestoreReport, _ pool: ClientPool) throws
-    -> Report
-  {
     var report = Report(
-      backup: manifest.id, serverVersion: "", collections: restored.restored.count,
-      documents: restored.documents, indexes: 0,
-      recoveryMilliseconds: restored.durationMilliseconds, notices: restored.notices)
-    let isFuzzy = manifest.consistency?.mode == "oplog"
-    if isFuzzy {
-      report.notices.append(
-        "the backup is completed by its oplog: documents are counted, fingerprints are not comparable"
-      )
-    }
-    let wanted = Dictionary(
-      manifest.collections.map { ($0.namespace, $0) }, uniquingKeysWith: { a, _ in a })
-    try pool.withClient { client in
-      report.serverVersion = try client.hello().version.description
-      let reader = ReadBack(client: client, cancellation: cancellation)
-      for namespace in restored.restored {
-        guard let collection = wanted[namespace.description], collection.type != "view" else {
-          continue
-        }
-        report.indexes += collection.indexes.count
-        let isSeries = collection.type == "timeseries"
-        if !isFuzzy { try reader.compare(namespace, with: collection, indexes: !isSeries) }
-      }
-    }
+      backup: manifest.id,
+      serverVersion: try pool.withClient { try $0.hello().version.description },
+      collections: restored.restored.count, documents: restored.documents,
+      indexes: restored.compared.reduce(0) { $0 + $1.indexes },
+      recoveryMilliseconds: restored.durationMilliseconds, replayed: restored.replayed,
+      compared: restored.compared, notices: restored.notices)
+    if let check { (report.checks, report.findings) = try check(pool, manifest) }
     return report
   }
 }

@@ -119,14 +119,41 @@ private struct EntryCollector {
   }
 }
 
-/// The first documents that were refused, from several threads.
+/// The documents that were refused, from several threads.
 final class FailureCount: Sendable {
-  private let state = Mutex<(first: FailedDocument?, count: Int)>((nil, 0))
+  private struct State {
+    var first: FailedDocument?
+    var count = 0
+    var duplicates: [Namespace: Int] = [:]
+  }
+
+  /// In a fuzzy dump a document that was replaced by another of its `_id` may have been read twice; the
+  /// oplog decides. Before the replay there is no other unique index that could refuse.
+  private let toleratesDuplicates: Bool
+  private let state = Mutex(State())
   var first: FailedDocument? { state.withLock { $0.first } }
   var count: Int { state.withLock { $0.count } }
 
+  init(toleratesDuplicates: Bool) { self.toleratesDuplicates = toleratesDuplicates }
+
+  /// - Throws: ``BackupError`` `.mismatch` when one was refused.
+  func check() throws(BackupError) {
+    guard let first else { return }
+    throw BackupError(
+      .mismatch, "\(count) documents were refused: \(first.message)",
+      namespace: first.namespace.description)
+  }
+
+  func duplicates(in namespace: Namespace) -> Int {
+    state.withLock { $0.duplicates[namespace, default: 0] }
+  }
+
   func note(_ failure: FailedDocument) {
     state.withLock { state in
+      if toleratesDuplicates, failure.code == 11000 {
+        state.duplicates[failure.namespace.logical, default: 0] += 1
+        return
+      }
       state.count += 1
       if state.first == nil { state.first = failure }
     }

@@ -31,6 +31,8 @@ public struct RestoreOptions: Sendable {
   public var insertThreads = 3
   public var cancellation = Cancellation()
   public var progress: (@Sendable (LoadProgress) -> Void)?
+  /// The TTL monitor of the server is off: also what expires can be compared in place.
+  var comparesExpiring = false
   /// Told of each phase and of what the operator should know.
   public var notice: (@Sendable (String) -> Void)?
 
@@ -95,6 +97,8 @@ public struct RestoreReport: Sendable {
   public var users = false
   /// Oplog entries applied.
   public var replayed: Int64 = 0
+  /// What was compared with the backup's manifest, and how far, by name.
+  public var compared: [Compared] = []
   /// Collections that were replaced and are kept, because somebody wrote to them after the safety backup.
   public var kept: [Namespace] = []
   /// Writes after the safety backup and before the swap, which were added to it.

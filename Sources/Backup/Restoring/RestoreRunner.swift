@@ -106,11 +106,11 @@ public struct RestoreRunner: Sendable {
       let way = try swapWay(items, temporary)
       options.notice?("loading \(items.count) collections beside the live ones")
       let summary = try load(
-        manifest, oplog, selection: try loadingSelection(plan.items, manifest, temporary),
-        withholdsExpiry: true)
+        manifest, oplog, items.map { ($0, temporary.loading($0.target)) },
+        selection: try loadingSelection(plan.items, manifest, temporary),
+        withholdsExpiry: true, &report)
       report.documents += summary.inserted
       report.replayed = summary.replayed
-      if oplog == nil { try compare(items, manifest, temporary) }
       try options.cancellation.check()
       let swaps = try swaps(items, summary, temporary)
       let late = try lateMade(temporary)
@@ -174,14 +174,19 @@ public struct RestoreRunner: Sendable {
     options.notice?("merging users and roles")
     let none = NamespaceSelection(
       includes: [try NamespacePattern(Journal.database + ".none")])
+    var ignored = RestoreReport(backup: manifest.id)
     _ = try load(
-      manifest, nil, selection: none, withholdsExpiry: false,
+      manifest, nil, [], selection: none, withholdsExpiry: false, &ignored,
       users: manifest.database.map { .database($0) } ?? .whenWhole)
   }
 
-  func load(
-    _ manifest: Manifest, _ oplog: ReplaySource?, selection: NamespaceSelection,
-    withholdsExpiry: Bool, users: LoadOptions.UserLoading = .never
+  /// Loads, compares what was loaded with the manifest, and replays over it.
+  /// - Parameter items: what is to be compared, and where it is loaded.
+  private func load(
+    _ manifest: Manifest, _ oplog: ReplaySource?,
+    _ items: [(item: RestorePlan.Item, place: Namespace)], selection: NamespaceSelection,
+    withholdsExpiry: Bool, _ report: inout RestoreReport,
+    users: LoadOptions.UserLoading = .never
   ) throws -> LoadSummary {
     guard let data = manifest.data else {
       throw BackupError(.usage, "the backup holds no data", path: manifest.id)
@@ -206,39 +211,22 @@ public struct RestoreRunner: Sendable {
     } else if isFuzzy {
       load.overlapEnd = manifest.consistency?.oplogEnd
     }
-    let failures = FailureCount()
+    let failures = FailureCount(toleratesDuplicates: isFuzzy)
     load.failed = { failures.note($0) }
+    let comparer = LoadComparer(manifest, items, pool: pool, options: options, failures: failures)
+    // Not worth replaying over what is not whole.
+    load.beforeReplay = { summary in
+      try failures.check()
+      try comparer.documents(summary)
+    }
     var source = try store.get(manifest.id + "/" + data.name)
     if data.isEncrypted { source = try options.age.decrypting(source) }
     let summary = try Loader(pool: pool, options: load).run(from: .archiveStream(source))
-    if let failure = failures.first {
-      throw BackupError(
-        .mismatch, "\(failures.count) documents were refused: \(failure.message)",
-        namespace: failure.namespace.description)
+    try failures.check()
+    if users == .never {
+      report.compared += try comparer.finish(summary, replayed: load.replaysOplog)
     }
     return summary
-  }
-
-  private func compare(
-    _ items: [RestorePlan.Item], _ manifest: Manifest, _ temporary: Temporary
-  ) throws {
-    options.notice?("comparing what was loaded with the manifest")
-    // A fuzzy dump is only whole after its replay, and its fingerprints are those before it.
-    let isFuzzy = manifest.consistency?.mode == "oplog"
-    let wanted = Dictionary(
-      manifest.collections.map { ($0.namespace, $0) }, uniquingKeysWith: { a, _ in a })
-    try pool.withClient { client in
-      let reader = ReadBack(client: client, cancellation: options.cancellation)
-      for item in items {
-        guard let collection = wanted[item.source.description] else { continue }
-        let place = temporary.loading(item.target)
-        if isFuzzy {
-          try reader.compareIndexes(place, [])
-        } else {
-          try reader.compare(place, with: collection, indexes: true)
-        }
-      }
-    }
   }
 
   // MARK: - Safety
@@ -278,19 +266,11 @@ public struct RestoreRunner: Sendable {
         try NamespacePattern(NamespacePattern.escape($0.description))
       }
     }
-    let summary = try load(manifest, oplog, selection: selection, withholdsExpiry: false)
+    let summary = try load(
+      manifest, oplog, items.map { ($0, $0.target) }, selection: selection, withholdsExpiry: false,
+      &report)
     report.documents += summary.inserted
     report.replayed = max(report.replayed, summary.replayed)
     report.restored += items.map(\.target)
-    guard oplog == nil, manifest.consistency?.mode != "oplog" else { return }
-    try pool.withClient { client in
-      let reader = ReadBack(client: client, cancellation: options.cancellation)
-      for item in items where item.way != .view {
-        let wanted = manifest.collections.first { $0.namespace == item.source.description }
-        // Where documents expire, some may be gone already.
-        guard let wanted, item.expiries.isEmpty else { continue }
-        try reader.compare(item.target, with: wanted, indexes: item.way == .inPlace)
-      }
-    }
   }
 }

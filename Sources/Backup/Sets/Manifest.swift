@@ -99,6 +99,15 @@ public struct Manifest: Sendable, Hashable {
 
     /// The moment that restoring the set alone gives; nil when there is no single one.
     public var moment: Timestamp? { time ?? oplogEnd }
+    /// What counts and fingerprints of the manifest are of: the moment, the documents as they are in the
+    /// archive before its oplog, or the documents as they were read one after the other.
+    public var fingerprintsOf: String {
+      switch mode {
+      case "snapshot": "moment"
+      case "oplog": "archive before its oplog"
+      default: "archive"
+      }
+    }
     /// Where recovery to a later time has to begin to replay.
     public var replayStart: Timestamp? { time ?? oplogStart }
   }
@@ -263,6 +272,7 @@ extension Manifest.Consistency {
     for (name, value) in [("time", time), ("oplogStart", oplogStart), ("oplogEnd", oplogEnd)] {
       if let value { out.append(name, .string(OplogTime.text(value))) }
     }
+    out.append("fingerprints", .string(fingerprintsOf))
     if let moment { out.append("moment", .string(Moment.iso(Int64(moment.seconds)))) }
     return out
   }

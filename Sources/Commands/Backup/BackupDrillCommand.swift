@@ -86,6 +86,8 @@ struct DrillPage: CommandOutput {
       "collections": .integer(Int64(report.collections)), "documents": .integer(report.documents),
       "indexes": .integer(Int64(report.indexes)),
       "recoveryMs": .integer(report.recoveryMilliseconds), "notices": .strings(report.notices),
+      "replayed": .integer(report.replayed),
+      "compared": ComparedPart(compared: report.compared, replayed: report.replayed).json,
       "checks": .integer(Int64(report.checks)), "findings": .strings(report.findings),
     ]
   }
@@ -93,8 +95,9 @@ struct DrillPage: CommandOutput {
   func write(to page: inout Page) {
     page.line("\(report.backup, .bold) can be restored: \("as it was", .good)")
     page.line(
-      "\(String(report.collections)) collections, \(Quantity.grouped(report.documents)) documents, \(String(report.indexes)) indexes compared on \(report.serverVersion)"
+      "\(String(report.collections)) collections, \(Quantity.grouped(report.documents)) documents, \(String(report.indexes)) indexes on \(report.serverVersion)"
     )
+    ComparedPart(compared: report.compared, replayed: report.replayed).write(to: &page)
     page.line("recovery time: \(Quantity.time(.milliseconds(report.recoveryMilliseconds)), .bold)")
     if report.checks > 0 || !report.findings.isEmpty {
       let isFine = report.findings.isEmpty

@@ -280,6 +280,7 @@ struct RestoreReportPage: CommandOutput {
       "documents": .integer(report.documents), "replayed": .integer(report.replayed),
       "kept": .strings(report.kept.map(\.description)), "users": .bool(report.users),
       "lateWrites": .integer(report.lateWrites),
+      "compared": ComparedPart(compared: report.compared, replayed: report.replayed).json,
       "durationMs": .integer(report.durationMilliseconds),
     ]
   }
@@ -291,6 +292,7 @@ struct RestoreReportPage: CommandOutput {
     if report.replayed > 0 {
       page.line("\(Quantity.grouped(report.replayed)) entries of the oplog replayed")
     }
+    ComparedPart(compared: report.compared, replayed: report.replayed).write(to: &page)
     if let safety = report.safetyBackup { page.line("what was replaced is in \(safety, .bold)") }
     if report.lateWrites > 0 {
       page.line("\(Quantity.grouped(report.lateWrites)) writes during the restore were added to it")

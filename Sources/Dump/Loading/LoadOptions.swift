@@ -59,6 +59,8 @@ public struct LoadOptions: Sendable {
   public var usersAndRoles = UserLoading.whenWhole
   /// Told of each document that failed, as it happens.
   public var failed: (@Sendable (FailedDocument) -> Void)?
+  /// Called when all documents and views are in the server, before the oplog is replayed over them.
+  public var beforeReplay: (@Sendable (LoadSummary) throws -> Void)?
   /// Stops the load when cancelled.
   public var cancellation = Cancellation()
   /// Told of every batch; called by many threads.
@@ -147,6 +149,11 @@ public struct LoadSummary: Sendable {
     public var indexes: Int
     /// What the indexes are to be in the end, in order, as the dump and a replayed oplog say.
     public var indexSpecs: [Document] = []
+    public var isView = false
+    /// The replay has changed it, or made it.
+    public var isReplayed = false
+    /// The replay has dropped it, or given it another name.
+    public var isGone = false
   }
 
   public var collections: [Collection] = []

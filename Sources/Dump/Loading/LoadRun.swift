@@ -11,7 +11,8 @@ struct LoadRun: Sendable {
   let chunks: ChunkPool
   private let queue: BatchQueue
   private let account: Monitor<Account>
-  private let catalog: Monitor<ReplayCatalog>
+  /// Nil until something was replayed.
+  private let catalog: Monitor<ReplayCatalog?>
   private let spool: Monitor<OplogSpool?>
 
   private struct Account {
@@ -40,7 +41,7 @@ struct LoadRun: Sendable {
         indexes: Array(repeating: 0, count: items.count),
         progress: LoadProgress(
           documents: 0, bytes: 0, expectedBytes: expected, namespace: Namespace("", ""))))
-    catalog = Monitor(ReplayCatalog())
+    catalog = Monitor(nil)
     spool = Monitor(nil)
   }
 
@@ -161,6 +162,7 @@ struct LoadRun: Sendable {
     for item in items where item.role == .collection {
       catalog.set(item.target, item.metadata.indexes)
     }
+    for item in items where item.role == .view { catalog.addView(item.target) }
     let replayed = try pool.withClient { client in
       var replayer = OplogReplayer(
         client: client, options: options, server: server.version, catalog: catalog)
@@ -174,7 +176,7 @@ struct LoadRun: Sendable {
         try spool.withLock({ $0 })?.forEach(upTo: nil) { try replayer.add($0) }
       }
       try replayer.finish()
-      catalog = replayer.catalog
+      catalog = replayer.finalCatalog
       return replayer.applied
     }
     self.catalog.withLock { $0 = catalog }
@@ -184,7 +186,7 @@ struct LoadRun: Sendable {
   /// After a replay: what the dump and the oplog together say.
   func buildIndexes() throws {
     guard options.replaysOplog, !options.skipsIndexes else { return }
-    let catalog = self.catalog.withLock { $0 }
+    guard let catalog = self.catalog.withLock({ $0 }) else { return }
     let names = catalog.namespaces
     try parallel(Array(names.indices)) { client, place in
       let namespace = names[place]
@@ -270,7 +272,7 @@ struct LoadRun: Sendable {
     var summary = LoadSummary()
     summary.replayed = replayed
     summary.notices = account.notices
-    let replayed = options.replaysOplog ? catalog.withLock { $0 } : nil
+    let replayed = catalog.withLock { $0 }
     var seen: Set<Namespace> = []
     for (index, item) in items.enumerated() where item.role == .collection || item.role == .view {
       var collection = LoadSummary.Collection(
@@ -278,15 +280,22 @@ struct LoadRun: Sendable {
         inserted: account.inserted[index], failed: account.failed[index],
         indexes: account.indexes[index])
       collection.indexSpecs = replayed?.indexes(of: item.target) ?? item.metadata.indexes
+      collection.isView = item.role == .view
+      if let replayed {
+        collection.isReplayed = replayed.isChanged(item.target)
+        collection.isGone = !replayed.holds(item.target)
+      }
       seen.insert(item.target)
       summary.collections.append(collection)
     }
-    for namespace in replayed?.namespaces ?? [] where !seen.contains(namespace) {
+    for namespace in replayed?.all ?? [] where !seen.contains(namespace) {
       // Made by the replay.
       var collection = LoadSummary.Collection(
-        source: namespace, target: namespace, tally: CollectionTally(), inserted: 0, failed: 0,
-        indexes: 0)
+        source: replayed?.source(of: namespace) ?? namespace, target: namespace,
+        tally: CollectionTally(), inserted: 0, failed: 0, indexes: 0)
       collection.indexSpecs = replayed?.indexes(of: namespace) ?? []
+      collection.isView = replayed?.isView(namespace) ?? false
+      collection.isReplayed = true
       summary.collections.append(collection)
     }
     return summary

@@ -114,6 +114,7 @@ public struct Loader: Sendable {
     let tallies = try run.insert(feed)
     // Before the replay, which may change or drop them.
     try run.createViews()
+    if options.replaysOplog { try options.beforeReplay?(run.summary(tallies, 0)) }
     let replayed = try run.replay()
     try run.buildIndexes()
     try run.mergeUsers()

@@ -21,6 +21,7 @@ extension OplogReplayer {
     guard options.selection.takes(source) else { return }
     let target = try options.selection.target(of: source)
     try flush()
+    withCatalog { $0.note(target.logical, from: source.logical) }
     switch first.key {
     case "create": try create(object, target)
     case "drop": try drop(target)
@@ -139,7 +140,11 @@ extension OplogReplayer {
     // 26: in the overlap it may have been renamed already when the dump came by.
     // After the overlap it would leave the target as it was without a word.
     try run(command, Namespace("admin", ""), fine: overlaps ? [26] : [])
-    withCatalog { $0.rename(source, to: target) }
+    withCatalog { catalog in
+      catalog.rename(source, to: target)
+      catalog.note(source, from: from)
+      catalog.note(target, from: to)
+    }
     ran()
   }
 
@@ -182,7 +187,9 @@ extension OplogReplayer {
     try flush()
     let shows = object["viewOn"]?.stringValue
     if shows?.hasPrefix(Namespace.bucketPrefix) == true { return }
+    withCatalog { $0.note(target, from: name) }
     if operation == "d" {
+      withCatalog { $0.dropView(target) }
       try run(["drop": .string(target.collection)], target, fine: [26])
       return ran()
     }
@@ -194,6 +201,7 @@ extension OplogReplayer {
         "create": .string(target.collection), "viewOn": .string(shows), "pipeline": pipeline,
       ]
       if let collation = object["collation"] { command.append("collation", collation) }
+      withCatalog { $0.addView(target) }
       try make(command, target)
     } else {
       try run(

@@ -58,6 +58,15 @@ public struct OplogReplayer {
     }
   }
 
+  /// The catalog, with what data was written to.
+  var finalCatalog: ReplayCatalog {
+    var out = catalog
+    for route in routes.values where route.fate == .apply {
+      out.note(route.target.logical, from: route.source.logical)
+    }
+    return out
+  }
+
   /// Entries up to the dump's end may be in the data already: then an update's document may be gone.
   var overlaps: Bool {
     guard let end = options.overlapEnd, let last else { return true }

@@ -1,10 +1,36 @@
 internal import BSON
 
-/// The indexes that collections will have, as the dump and then the oplog say; built at the end.
+/// What there will be, as the dump and then the oplog say: the indexes of collections, built at the end,
+/// and the names of views.
 struct ReplayCatalog: Sendable {
   private var indexesByNamespace: [Namespace: [Document]] = [:]
+  private var views: Set<Namespace> = []
+  /// What entries were applied to.
+  private var changed: Set<Namespace> = []
+  /// The names that those made by the oplog have in it.
+  private var sources: [Namespace: Namespace] = [:]
 
-  /// Ordered by name.
+  /// Collections and views, ordered by name.
+  var all: [Namespace] { (Array(indexesByNamespace.keys) + views).sorted() }
+
+  func holds(_ namespace: Namespace) -> Bool {
+    indexesByNamespace[namespace] != nil || views.contains(namespace)
+  }
+
+  func isView(_ namespace: Namespace) -> Bool { views.contains(namespace) }
+  func isChanged(_ namespace: Namespace) -> Bool { changed.contains(namespace) }
+  func source(of namespace: Namespace) -> Namespace? { sources[namespace] }
+
+  mutating func addView(_ namespace: Namespace) { views.insert(namespace) }
+  mutating func dropView(_ namespace: Namespace) { views.remove(namespace) }
+
+  /// Something happened to `target`, which the oplog calls `source`.
+  mutating func note(_ target: Namespace, from source: Namespace) {
+    changed.insert(target)
+    sources[target] = source
+  }
+
+  /// Collections, ordered by name.
   var namespaces: [Namespace] { indexesByNamespace.keys.sorted() }
 
   func indexes(of namespace: Namespace) -> [Document] { indexesByNamespace[namespace] ?? [] }
@@ -59,9 +85,12 @@ struct ReplayCatalog: Sendable {
     for namespace in indexesByNamespace.keys where namespace.database == database {
       indexesByNamespace[namespace] = nil
     }
+    views = views.filter { $0.database != database }
   }
 
+  /// One that is not there was renamed before the dump came by: its new name is known.
   mutating func rename(_ namespace: Namespace, to target: Namespace) {
-    indexesByNamespace[target] = indexesByNamespace.removeValue(forKey: namespace)
+    guard let indexes = indexesByNamespace.removeValue(forKey: namespace) else { return }
+    indexesByNamespace[target] = indexes
   }
 }
