@@ -61,6 +61,7 @@ public struct OplogCapture: Sendable {
       store: store, options: options, replicaSetID: id, serverVersion: identity.1)
     var resume = try startingPoint(id)
     builder.begin(isNew: resume.isNew)
+    try tellFilter(id)
     var pause: UInt32 = 250
     while !isOver {
       do {
@@ -98,6 +99,19 @@ public struct OplogCapture: Sendable {
       hint: "use a store of its own, or add --new-chain if the replica set was initiated anew")
   }
 
+  /// Slices of another filter go on with the chain, and lead nowhere for what they leave out.
+  private func tellFilter(_ id: String) throws(BackupError) {
+    guard let before = try SliceCatalog(store).chain(id).slices.last?.databases,
+      Set(before) != Set(options.databases)
+    else { return }
+    func text(_ names: [String]) -> String {
+      names.isEmpty ? "all databases" : names.joined(separator: ", ")
+    }
+    options.notice?(
+      "slices held \(text(before)) so far, and \(text(options.databases)) from here: take a new backup "
+        + "if what can be recovered to is to go on")
+  }
+
   // MARK: - Where to begin
 
   private func startingPoint(_ id: String) throws -> (time: Timestamp, isNew: Bool) {
@@ -115,10 +129,11 @@ public struct OplogCapture: Sendable {
     return try pool.withClient { client in
       let oldest = try client.database("local").findOne(
         "oplog.rs", options: ["sort": ["$natural": 1]])?["ts"]?.timestampValue
-      for base in bases {
-        guard let start = base.manifest?.consistency?.replayStart, let oldest, oldest <= start,
-          after.map({ $0 < start }) ?? true
-        else { continue }
+      let reached = bases.filter { base in
+        guard let start = base.manifest?.consistency?.replayStart, let oldest else { return false }
+        return oldest <= start && after.map { $0 < start } ?? true
+      }
+      if let start = Self.start(reached) {
         // A cluster time need not be an entry's: begin at the last one at or before it.
         let entry = try client.database("local").findOne(
           "oplog.rs", filter: ["ts": ["$lte": .timestamp(start)]],
@@ -130,6 +145,15 @@ public struct OplogCapture: Sendable {
       }
       return majority
     }
+  }
+
+  /// That of the newest whole one, else of the oldest among the newest of each database.
+  /// - Parameter bases: newest first.
+  private static func start(_ bases: [BackupSet]) -> Timestamp? {
+    func start(_ base: BackupSet) -> Timestamp? { base.manifest?.consistency?.replayStart }
+    if let whole = bases.first(where: { $0.manifest?.database == nil }) { return start(whole) }
+    var seen: Set<String?> = []
+    return bases.filter { seen.insert($0.manifest?.database).inserted }.compactMap(start).min()
   }
 
   // MARK: - Following
@@ -351,29 +375,63 @@ public struct OplogStatus: Sendable {
   }
 }
 
-/// Finds the mark that a migration leaves in the oplog before it begins.
-public enum MigrationMark {
-  /// The time of the newest mark of that name in the captured oplog.
-  /// - Throws: ``BackupError`` `.notFound`.
-  public static func find(_ name: String, in store: any Store, age: Age = Age()) throws -> Timestamp
-  {
-    for chain in try SliceCatalog(store).chains() {
-      for slice in chain.slices.reversed() {
-        var found: Timestamp?
-        try SliceReader(store, age: age).forEach(slice) { time, raw in
-          guard raw.count < 4096 else { return }
-          let entry = try Document(bytes: [UInt8](raw))
-          guard entry["op"]?.stringValue == "n",
-            let mark = entry["o"]?.documentValue?["martlet"]?.documentValue,
-            mark["migration"]?.stringValue == name, mark["event"]?.stringValue == "before"
-          else { return }
-          found = time
-        }
-        if let found { return found }
+/// The mark that a migration leaves in the oplog before it begins.
+public struct MigrationMark: Sendable, Hashable {
+  /// Of the oplog that ``time`` is a time of.
+  public let replicaSetID: String
+  public let time: Timestamp
+
+  /// The newest mark of that name, in the captured oplog of one replica set.
+  ///
+  /// That of the live server, when the store has slices of it; only then may a ledger, whose mark is
+  /// `ledger`, be believed. Restoring to another server the store alone tells. Blocks.
+  /// - Throws: ``BackupError`` `.notFound`, `.usage` when several replica sets have such a mark.
+  public static func find(
+    _ name: String, in store: any Store, age: Age = Age(), pool: ClientPool, ledger: Timestamp?
+  ) throws -> MigrationMark {
+    let chains = try SliceCatalog(store).chains()
+    let live = try pool.withClient { try ReplicaSet.id($0) }
+    if let own = chains.first(where: { $0.replicaSetID == live }) {
+      if let time = try ledger ?? newest(name, own, store, age) {
+        return MigrationMark(replicaSetID: own.replicaSetID, time: time)
       }
+      throw none(name)
     }
-    throw BackupError(
+    let found = try chains.compactMap { chain in
+      try newest(name, chain, store, age).map { (chain.replicaSetID, $0) }
+    }
+    guard let first = found.first else { throw none(name) }
+    guard found.count == 1 else {
+      throw BackupError(
+        .usage, "the oplogs of \(found.count) replica sets have a mark of the migration '\(name)'",
+        hint: "recover with --to-time and a backup's id: "
+          + found.map { "\($0.0) at \(OplogTime.text($0.1))" }.joined(separator: ", "))
+    }
+    return MigrationMark(replicaSetID: first.0, time: first.1)
+  }
+
+  private static func none(_ name: String) -> BackupError {
+    BackupError(
       .notFound, "the captured oplog has no mark of the migration '\(name)'",
       hint: "martlet oplog run must have been running; else recover with --to-time")
+  }
+
+  private static func newest(
+    _ name: String, _ chain: SliceChain, _ store: any Store, _ age: Age
+  ) throws -> Timestamp? {
+    for slice in chain.slices.reversed() {
+      var found: Timestamp?
+      try SliceReader(store, age: age).forEach(slice) { time, raw in
+        guard raw.count < 4096 else { return }
+        let entry = try Document(bytes: [UInt8](raw))
+        guard entry["op"]?.stringValue == "n",
+          let mark = entry["o"]?.documentValue?["martlet"]?.documentValue,
+          mark["migration"]?.stringValue == name, mark["event"]?.stringValue == "before"
+        else { return }
+        found = time
+      }
+      if let found { return found }
+    }
+    return nil
   }
 }

@@ -111,6 +111,18 @@ public struct SliceChain: Sendable, Hashable {
     public let before: Timestamp
   }
 
+  /// Only the slices that hold every entry of these databases; of all databases when nil. What lies between
+  /// them is a hole to whoever asks for more than was captured.
+  func limited(to databases: Set<String>?) -> SliceChain {
+    SliceChain(
+      replicaSetID: replicaSetID,
+      slices: slices.filter { slice in
+        if slice.databases.isEmpty { return true }
+        guard let databases else { return false }
+        return databases.isSubset(of: slice.databases)
+      })
+  }
+
   /// The contiguous stretches.
   public var runs: [Run] {
     var runs: [[Slice]] = []
@@ -180,30 +192,44 @@ public struct RestorableWindow: Sendable, Hashable {
   /// Both inclusive.
   public let start: Timestamp
   public let end: Timestamp
+  /// Only these can be; all of the server when empty.
+  public var databases: [String] = []
 
   /// For people: local times.
   public func text(zone: Zone = .local) -> String {
-    "\(Moment.text(Int64(start.seconds), zone: zone)) to "
-      + Moment.text(Int64(end.seconds), zone: zone)
+    let first = Moment.text(Int64(start.seconds), zone: zone)
+    let last = Moment.text(Int64(end.seconds), zone: zone)
+    let times = start == end ? first : "\(first) to \(last)"
+    return databases.isEmpty ? times : "\(times) (\(databases.joined(separator: ", ")) only)"
   }
 }
 
 /// Which moments can be recovered to. Pure.
 public enum RestorableWindows {
-  /// One window for each stretch, oldest first. A base without slices is a window of one moment.
+  /// One window for each stretch and what it has of the server, oldest first. A base without slices is a
+  /// window of one moment.
   public static func all(_ sets: [BackupSet], _ chains: [SliceChain]) -> [RestorableWindow] {
+    let captured = Set(chains.flatMap(\.slices).flatMap(\.databases)).sorted()
     var windows: [RestorableWindow] = []
-    let bases = sets.filter(isBase).sorted { $0.time < $1.time }
-    for set in bases {
-      guard let consistency = set.manifest?.consistency, let moment = consistency.moment else {
-        continue
-      }
+    for set in sets.filter(isBase).sorted(by: { $0.time < $1.time }) {
+      guard let manifest = set.manifest, let moment = manifest.consistency?.moment else { continue }
+      let own = manifest.database.map { [$0] } ?? []
       let end = reach(set, chains) ?? moment
-      // What a base reaches belongs to the window that an older one has begun, when it did.
-      if let last = windows.last, last.end >= moment, last.end == end { continue }
-      windows.append(RestorableWindow(base: set.id, start: moment, end: max(end, moment)))
+      add(RestorableWindow(base: set.id, start: moment, end: max(end, moment), databases: own))
+      // A capture of some databases may lead further for these.
+      for name in captured where manifest.database == nil {
+        guard let further = reach(set, chains, [name]), further > end else { continue }
+        add(RestorableWindow(base: set.id, start: moment, end: further, databases: [name]))
+      }
     }
     return windows
+
+    func add(_ window: RestorableWindow) {
+      // What a base reaches belongs to the window that an older one has begun, when it did.
+      let last = windows.last { $0.databases == window.databases }
+      if let last, last.end >= window.start, last.end == window.end { return }
+      windows.append(window)
+    }
   }
 
   /// A safety backup lacks what its restore had loaded beside, and the oplog renames that later.
@@ -211,38 +237,44 @@ public enum RestorableWindows {
     set.isGood && set.manifest?.data != nil && set.manifest?.safetyFor == nil
   }
 
-  /// The last time that slices lead to from this base.
-  static func reach(_ set: BackupSet, _ chains: [SliceChain]) -> Timestamp? {
+  /// The last time that slices lead to from this base, for these databases; nil is all that it has.
+  static func reach(
+    _ set: BackupSet, _ chains: [SliceChain], _ databases: Set<String>? = nil
+  ) -> Timestamp? {
     guard let manifest = set.manifest, let id = manifest.server?.replicaSetID,
       let from = manifest.consistency?.replayStart
     else { return nil }
-    let runs = chains.filter { $0.replicaSetID == id }.flatMap(\.runs)
+    let wanted = databases ?? manifest.database.map { [$0] }
+    let runs = chains.filter { $0.replicaSetID == id }.flatMap { $0.limited(to: wanted).runs }
     return runs.first { $0.covers(from) }?.end
   }
 
   /// The newest base from which `time` can be reached.
-  /// - Throws: ``BackupError`` `.unreachableTime` with what can be reached.
+  /// - Throws: ``BackupError`` `.unreachableTime` with what can be reached; `.usage` when bases of several
+  ///   replica sets or databases could be meant.
   public static func base(
-    for time: Timestamp, _ sets: [BackupSet], _ chains: [SliceChain]
+    for time: Timestamp, _ sets: [BackupSet], _ chains: [SliceChain],
+    scope: RecoveryScope = RecoveryScope()
   ) throws(BackupError) -> BackupSet {
     let candidates = sets.filter { set in
-      guard isBase(set),
+      guard isBase(set), scope.takes(set),
         let moment = set.manifest?.consistency?.moment, moment <= time
       else { return false }
       // All of a second is there only when something later is: nothing is guessed.
-      guard let reach = reach(set, chains) else { return moment == time }
+      guard let reach = reach(set, chains, scope.databases) else { return moment == time }
       return time <= reach
     }
     // By the server's time: the clock of the host that made them may have jumped.
-    let newest = candidates.max { a, b in
+    let newest = try scope.unambiguous(candidates).max { a, b in
       let (first, second) = (a.manifest?.consistency?.moment, b.manifest?.consistency?.moment)
       return (first ?? Timestamp(rawValue: 0)) < (second ?? Timestamp(rawValue: 0))
     }
     if let newest { return newest }
-    let windows = all(sets, chains).map { $0.text() }
+    let windows = all(sets.filter { scope.takes($0) }, chains).map { $0.text() }
     throw BackupError(
       .unreachableTime,
-      "\(Moment.text(Int64(time.seconds))) (local) cannot be reached",
+      "\(Moment.text(Int64(time.seconds))) (local) cannot be reached"
+        + (scope.databases.map { " for \($0.sorted().joined(separator: ", "))" } ?? ""),
       hint: windows.isEmpty
         ? "nothing can be recovered to; martlet backup run makes a base"
         : "what can be: " + windows.joined(separator: "; "))

@@ -33,7 +33,8 @@ struct ReplaySource {
     guard let id = manifest.server?.replicaSetID else {
       throw BackupError(.unreachableTime, "the backup does not say of which replica set it is")
     }
-    let chain = try SliceCatalog(store).chain(id)
+    let wanted = options.databases ?? manifest.database.map { [$0] }
+    let chain = try SliceCatalog(store).chain(id).limited(to: wanted)
     // A snapshot needs what is after it; a fuzzy dump what is after its start, inclusive.
     guard let run = chain.runs.first(where: { $0.covers(start) }),
       let reach = run.end, end.time <= reach

@@ -6,6 +6,11 @@ public import MongoDB
 public struct RestoreOptions: Sendable {
   /// Patterns of `database.collection`; all when empty.
   public var only: [NamespacePattern] = []
+  /// What ``only`` is about, to find a backup and slices that have it; nil is everything.
+  public var databases: Set<String>?
+  /// Of the replica set that is meant, when the moment is one of it; else the live server's, if the store
+  /// has backups of it.
+  public var replicaSetID: String?
   /// New names.
   public var renames: [NamespaceRename] = []
   /// Drop and load instead of load beside and swap: for those without the disk.

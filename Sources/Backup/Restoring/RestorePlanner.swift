@@ -135,6 +135,9 @@ struct RestorePlanner {
     if let free = plan.freeDisk, free < plan.bytes / 2 {
       out.append("the server has \(free >> 20) MiB free for \(plan.bytes >> 20) MiB of documents")
     }
+    if let database = manifest.database, options.databases == nil {
+      out.append("the backup is one of \(database) only; other databases stay as they are")
+    }
     if plan.users > 0, !options.users {
       out.append(
         "\(plan.users) users and roles of the backup are not restored; --users merges them in")

@@ -85,9 +85,18 @@ public struct RestoreRunner: Sendable {
       }
       return set
     }
-    guard let end = options.end else { return try catalog.latest() }
+    guard let end = options.end else {
+      return try catalog.latest(databases: options.databases)
+    }
+    let sets = try catalog.sets()
+    var scope = RecoveryScope(databases: options.databases, replicaSetID: options.replicaSetID)
+    if scope.replicaSetID == nil, let live = try pool.withClient({ try ReplicaSet.id($0) }),
+      sets.contains(where: { $0.manifest?.server?.replicaSetID == live })
+    {
+      scope.replicaSetID = live
+    }
     return try RestorableWindows.base(
-      for: end.time, try catalog.sets(), try SliceCatalog(store).chains())
+      for: end.time, sets, try SliceCatalog(store).chains(), scope: scope)
   }
 
   // MARK: - Beside and swap

@@ -142,21 +142,24 @@ public struct Catalog: Sendable {
     return set
   }
 
-  /// The newest good set that holds something of a role; by that role's stream when one is named.
+  /// The newest good set that holds something of a role; by that role's stream when one is named, and with
+  /// all of some databases.
   ///
   /// Safety backups are passed over: they hold what somebody wanted to get rid of. So is what is dated in
   /// the future, which would be the latest for ever, unless there is nothing else.
   /// - Throws: ``BackupError`` `.notFound`; `.unsupported` when the latest is of a newer version, because
   ///   an older one is not what was asked for.
-  public func latest(_ role: Manifest.File.Role = .data, stream: String? = nil) throws(BackupError)
-    -> BackupSet
-  {
+  public func latest(
+    _ role: Manifest.File.Role = .data, stream: String? = nil, databases: Set<String>? = nil
+  ) throws(BackupError) -> BackupSet {
+    let scope = RecoveryScope(databases: databases)
     let sets = try sets()
     let now = Moment.now()
     let inOrder = sets.filter { !$0.isFuture(now) } + sets.filter { $0.isFuture(now) }
     let found = inOrder.first { set in
       if case .newer = set.state { return true }
-      guard set.isGood, let manifest = set.manifest, manifest.safetyFor == nil else { return false }
+      guard set.isGood, let manifest = set.manifest, manifest.safetyFor == nil, scope.takes(set)
+      else { return false }
       return manifest.files.contains { file in
         file.role == role && (stream == nil || file.stream == stream)
       }
@@ -164,7 +167,9 @@ public struct Catalog: Sendable {
     if let found, case .newer = found.state { _ = try found.readManifest() }
     guard let found else {
       throw BackupError(
-        .notFound, "there is no good backup with \(role.rawValue) in \(store.location)",
+        .notFound,
+        "there is no good backup with \(role.rawValue) in \(store.location)"
+          + (databases.map { " of \($0.sorted().joined(separator: ", "))" } ?? ""),
         hint: "martlet backup run")
     }
     return found

@@ -96,6 +96,7 @@ struct BackupListPage: CommandOutput {
       "end": .string(Moment.iso(Int64(window.end.seconds))),
       "startTimestamp": .string(OplogTime.text(window.start)),
       "endTimestamp": .string(OplogTime.text(window.end)),
+      "databases": .strings(window.databases),
     ]
   }
 
@@ -108,9 +109,7 @@ struct BackupListPage: CommandOutput {
     page.heading("can be recovered to (local time)")
     if windows.isEmpty { page.line("  no moment in time: only the backups as they are") }
     for window in windows {
-      page.line(
-        window.start == window.end
-          ? "  \(Moment.text(Int64(window.start.seconds)))" : "  \(window.text())")
+      page.line("  \(window.text())")
     }
     var table = Table([
       "backup", "age", .number("stored"), .number("documents"), "consistency", "state", "tags",

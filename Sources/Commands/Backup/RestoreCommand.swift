@@ -17,6 +17,9 @@ struct RestoreCommand: LeafCommand {
       stay as they are. migrations.lock and migrations.history are never replaced. Users and roles stay as \
       they are too; --users merges those of the backup in.
 
+      The newest backup that has the database of --db, or those of --only, serves; --db takes nothing else \
+      out of it. Slices that `oplog run --only-db` made lead to a moment of their databases only.
+
       A time is inclusive: 'YYYY-MM-DD HH:MM:SS' is local, 2026-01-28T10:00:00Z has its zone, \
       seconds:increment is an entry of the oplog.
 
@@ -142,7 +145,6 @@ struct RestoreCommand: LeafCommand {
   /// Nil lets the time choose.
   private func choose(_ store: any Store, _ context: CommandContext) throws -> String? {
     if let id { return try Catalog(store).find(id).id }
-    if latest, toTime == nil, beforeMigration == nil { return try Catalog(store).latest().id }
     guard interactive else { return nil }
     guard context.person.isPresent else {
       throw CommandError(.usage, "nobody is there to choose", hint: "name the backup, or --latest")
@@ -164,6 +166,10 @@ struct RestoreCommand: LeafCommand {
   private func restoreOptions(_ base: BackupSettings, _ store: any Store) throws -> RestoreOptions {
     var out = RestoreOptions()
     out.only = try only.map { try NamespacePattern($0) }
+    out.databases = databases(base.settings)
+    if only.isEmpty, case .flag? = base.settings.database?.source, let db = out.databases?.first {
+      out.only = [try NamespacePattern(NamespacePattern.escape(db) + ".*")]
+    }
     out.renames = try rename.map { pair in
       let sides = pair.split(separator: "=").map(String.init)
       return try NamespaceRename(from: sides[0], to: sides[1])
@@ -186,11 +192,28 @@ struct RestoreCommand: LeafCommand {
       }
     }
     if let beforeMigration {
-      out.before =
-        try ledgerMark(beforeMigration, base)
-        ?? MigrationMark.find(beforeMigration, in: store, age: base.age)
+      let mark = try MigrationMark.find(
+        beforeMigration, in: store, age: base.age, pool: base.context.pool(base.settings),
+        ledger: ledgerMark(beforeMigration, base))
+      out.before = mark.time
+      out.replicaSetID = mark.replicaSetID
+      let seconds = Int64(mark.time.seconds)
+      console.status(
+        "to just before \(OplogTime.text(mark.time)), \(Moment.text(seconds)) local time, \(Moment.iso(seconds))"
+      )
     }
     return out
+  }
+
+  /// Those that a backup must have: what is selected is in them, or what the project is about.
+  private func databases(_ settings: Settings) -> Set<String>? {
+    let named = only.map { String($0.prefix { $0 != "." }) }
+    if !named.isEmpty, !named.contains(where: { $0.contains("*") || $0.contains("\\") }) {
+      return Set(named)
+    }
+    // A name in the URI may be where the user is looked up, or the new home of what is renamed.
+    guard let database = settings.database, database.source != .uri else { return nil }
+    return [database.value]
   }
 
   /// As the ledger has it; a ledger that was restored since may not.

@@ -34,6 +34,40 @@ import Testing
     }
   }
 
+  @Test("the latest of a database is not that of another, and nothing else is rolled back")
+  func ofOneDatabase() throws {
+    try BackupProject.run { project in
+      let other = project.name + "_b"
+      defer {
+        try? project.server.pool.withClient { _ = try $0.run(["dropDatabase": 1], on: other) }
+      }
+      func bills() throws -> Int64 {
+        try project.server.pool.withClient { try $0.database(other).count("bills") }
+      }
+      try project.server.pool.withClient { client in
+        _ = try client.database(other).insert("bills", [["_id": 1]])
+      }
+      let id = try project.backup("--db", project.name)
+      _ = try project.backup("--db", other)
+      try project.server.pool.withClient { client in
+        _ = try client.database(other).insert("bills", [["_id": 2]])
+        try client.database(project.name).drop("orders")
+      }
+      let plan = try project.json("restore", "--latest", "--db", project.name, "--dry-run")
+      #expect(plan.document["backup"]?.stringValue == id)
+      let done = try project.martlet("restore", "--latest", "--db", project.name, "--yes")
+      #expect(done.exitCode == 0, "\(done.stderr)")
+      #expect(try project.count("orders") == 100)
+      #expect(try bills() == 2)
+      // The project's own database decides when none is named.
+      let own = try project.json("restore", "--latest", "--dry-run")
+      #expect(own.document["backup"]?.stringValue == id)
+      let none = try project.martlet("restore", "--latest", "--db", "nowhere", "--yes")
+      #expect(none.exitCode == 1)
+      #expect(none.stderr.contains("of nowhere"))
+    }
+  }
+
   @Test("a bad deploy is undone to a moment, to an entry, and to just before a migration")
   func moments() throws {
     try BackupProject.run { project in

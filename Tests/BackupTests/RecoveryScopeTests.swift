@@ -1,0 +1,144 @@
+import BSON
+import MongoDB
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Backup
+
+@Suite struct RecoveryScopeTests {
+  /// Captures until everything up to now is in slices.
+  private func capture(
+    _ shop: Shop, only databases: [String] = [], _ notices: NoticeList = NoticeList()
+  ) throws {
+    let target = try shop.server.pool.withClient { client in
+      _ = try client.run(["appendOplogNote": 1, "data": ["test": 1]], on: "admin")
+      return try #require(try client.hello().lastWriteTime)
+    }
+    let seen = Mutex(Timestamp(rawValue: 0))
+    var options = OplogCapture.Options()
+    options.slice = .zero
+    options.databases = databases
+    options.notice = { notices.add($0) }
+    options.sliced = { slice in seen.withLock { $0 = slice.end } }
+    options.until = { seen.withLock { $0 } >= target }
+    try OplogCapture(shop.store, pool: shop.server.pool, options: options).run()
+  }
+
+  private final class NoticeList: Sendable {
+    private let lines = Mutex<[String]>([])
+    func add(_ line: String) { lines.withLock { $0.append(line) } }
+    var all: [String] { lines.withLock { $0 } }
+  }
+
+  private func windows(_ shop: Shop) throws -> [RestorableWindow] {
+    RestorableWindows.all(
+      try Catalog(shop.store).sets(), try SliceCatalog(shop.store).chains())
+  }
+
+  @Test("slices of another database lead nowhere, also when all are captured again afterwards")
+  func filtered() throws {
+    try Shop.run { shop in
+      let base = try shop.backup()
+      try capture(shop, only: ["elsewhere"])
+      let window = try #require(try windows(shop).first)
+      #expect(window.start == window.end)
+      #expect(window.databases == [shop.name])
+      let notices = NoticeList()
+      try capture(shop, notices)
+      #expect(
+        notices.all.contains { $0.contains("slices held elsewhere so far, and all databases") })
+      let time = try #require(try SliceCatalog(shop.store).chains().first?.runs.last?.end)
+      for id in [nil, base.id] {
+        let error = #expect(throws: BackupError.self) {
+          _ = try shop.restore(id) { $0.time = .entry(time) }
+        }
+        #expect(error?.code == .unreachableTime, "\(String(describing: error))")
+      }
+      let fresh = try shop.backup()
+      try capture(shop)
+      let end = try #require(try SliceCatalog(shop.store).chains().first?.runs.last?.end)
+      #expect(try shop.restore(nil) { $0.time = .entry(end) }.backup == fresh.id)
+    }
+  }
+
+  @Test("a capture of one database leads further for that one")
+  func narrowed() throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      try capture(shop)
+      try shop.server.withDatabase { _ = try $0.insert("orders", [["_id": 9001, "n": 9001]]) }
+      try capture(shop, only: [shop.name])
+      let end = try #require(try SliceCatalog(shop.store).chains().first?.slices.last?.end)
+      let window = try #require(try windows(shop).first)
+      #expect(window.end == end)
+      try shop.server.withDatabase { _ = try $0.delete("orders", [["q": [:], "limit": 0]]) }
+      _ = try shop.restore(nil) { $0.time = .entry(end) }
+      #expect(try shop.server.withDatabase { try $0.count("orders") } == 501)
+      // To whoever wants all of the server those slices are a hole.
+      let chain = try #require(try SliceCatalog(shop.store).chains().first)
+      #expect(try #require(chain.limited(to: nil).runs.last?.end) < end)
+      #expect(chain.limited(to: [shop.name, "elsewhere"]).slices == chain.limited(to: nil).slices)
+    }
+  }
+
+  @Test("the base is one of the database that is asked for; which is not guessed")
+  func databases() throws {
+    try Shop.run { shop in
+      let other = shop.name + "_b"
+      defer { try? shop.server.pool.withClient { _ = try $0.run(["dropDatabase": 1], on: other) } }
+      try shop.server.pool.withClient { client in
+        _ = try client.database(other).insert("bills", [["_id": 1]])
+      }
+      let first = try shop.backup()
+      let second = try shop.backup { $0.database = other }
+      try capture(shop)
+      let end = try #require(try SliceCatalog(shop.store).chains().first?.runs.last?.end)
+      let error = #expect(throws: BackupError.self) {
+        _ = try shop.restore(nil) { $0.time = .entry(end) }
+      }
+      #expect(error?.code == .usage)
+      #expect(error?.hint?.contains(other) == true)
+      for (name, id) in [(shop.name, first.id), (other, second.id)] {
+        #expect(try Catalog(shop.store).latest(databases: [name]).id == id)
+        let report = try shop.restore(nil) {
+          $0.time = .entry(end)
+          $0.databases = [name]
+          $0.safetyBackup = false
+        }
+        #expect(report.backup == id)
+      }
+      let none = #expect(throws: BackupError.self) {
+        _ = try Catalog(shop.store).latest(databases: ["elsewhere"])
+      }
+      #expect(none?.code == .notFound)
+    }
+  }
+
+  @Test("a ledger's mark of a migration is believed only where the oplog is that server's")
+  func marks() throws {
+    try Shop.run { shop in
+      let own = try shop.server.pool.withClient { try #require(try ReplicaSet.id($0)) }
+      _ = try shop.backup()
+      try capture(shop)
+      let here = Timestamp(seconds: 7, increment: 1)
+      let found = try MigrationMark.find(
+        "003_a", in: shop.store, pool: shop.server.pool, ledger: here)
+      #expect(found == MigrationMark(replicaSetID: own, time: here))
+
+      let elsewhere = try PrivateServer()
+      let pool = try ClientPool(ConnectionSettings(uri: elsewhere.uri))
+      #expect(throws: BackupError.self) {
+        _ = try MigrationMark.find("003_a", in: shop.store, pool: pool, ledger: here)
+      }
+      try shop.server.pool.withClient { client in
+        let mark: Document = ["martlet": ["migration": "003_a", "event": "before"]]
+        _ = try client.run(["appendOplogNote": 1, "data": .document(mark)], on: "admin")
+      }
+      try capture(shop)
+      let captured = try MigrationMark.find("003_a", in: shop.store, pool: pool, ledger: here)
+      #expect(captured.replicaSetID == own)
+      #expect(captured.time > here)
+    }
+  }
+}
