@@ -17,6 +17,9 @@ public final class Cursor {
   public var awaitTime: Duration?
   /// The point in time that a snapshot read sees.
   public let atClusterTime: Timestamp?
+  /// Where another scan would go on after the batch that was lent last, when the find asked for it with
+  /// `$_requestResumeToken`. It means something on the same member only.
+  public private(set) var resumeToken: Document?
 
   init(
     client: Client, session: Session, server: UInt32, reply: Reply, context: CallContext,
@@ -31,6 +34,7 @@ public final class Cursor {
     id = head.id
     batch = head.batch
     atClusterTime = head.atClusterTime
+    resumeToken = head.resumeToken
     let parts = head.namespace.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
     database = String(parts.first ?? "")
     collection = String(parts.last ?? "")
@@ -93,6 +97,7 @@ public final class Cursor {
       let head = try Head(reply, context)
       id = head.id
       batch = head.batch
+      resumeToken = head.resumeToken
     } catch {
       // Gone at the server, or the connection is: there is nothing to close.
       if error.isCursorGone || error.isNetwork { id = 0 }
@@ -203,6 +208,7 @@ private struct Head {
   var id: Int64 = 0
   var namespace = ""
   var atClusterTime: Timestamp?
+  var resumeToken: Document?
   let batch: Batch
 
   init(_ reply: Reply, _ context: CallContext) throws(MongoError) {
@@ -221,6 +227,8 @@ private struct Head {
           namespace = try element.value().stringValue ?? ""
         } else if element.isNamed("atClusterTime") {
           atClusterTime = try element.value().timestampValue
+        } else if element.isNamed("postBatchResumeToken") {
+          resumeToken = try element.value().documentValue
         }
       }
     } catch let error as MongoError { throw error } catch {

@@ -20,6 +20,8 @@ public struct Validator: Sendable {
     public var metrics: [Metric] = []
     public var timeline: [TimelineEntry] = []
     public var environment: [Fact] = []
+    /// Where a run that was cut off went on.
+    public var notes: [String] = []
   }
 
   /// Prepares a run; nothing is sent.
@@ -51,20 +53,21 @@ public struct Validator: Sendable {
       let probes = try self.probes(context, keep: keep)
       context.checks = probes.count
       context.old = old
-      let state = try options.stateFile.map { path throws(ValidationError) in
+      context.state = try options.stateFile.map { path throws(ValidationError) in
         try CheckState(path, key: key(context))
       }
-      context.state = state
       try stage("checks", &outcome) { outcome in
         for probe in probes {
           outcome.checks += try probe.results(context)
           context.checksDone += 1
         }
+        if context.checksKnown > 0 {
+          context.note(
+            "Resumed: \(Words.counted(Int64(context.checksKnown), "checks")) of \(probes.count) "
+              + "had been made.")
+        }
       }
-      guard takesSnapshot || old != nil else {
-        state?.finish()
-        return outcome
-      }
+      guard takesSnapshot || old != nil else { return finished(outcome, context) }
       try stage("snapshot", &outcome) { outcome in
         var snapshotter = Snapshotter(context: context)
         let (snapshot, results) = try snapshotter.snapshot(
@@ -80,9 +83,16 @@ public struct Validator: Sendable {
         outcome.checks += comparison.checks
         outcome.metrics = comparison.metrics
       }
-      state?.finish()
-      return outcome
+      return finished(outcome, context)
     }
+  }
+
+  /// What did not fit into the time budget is left for a run with the same state.
+  private func finished(_ outcome: Outcome, _ context: CheckContext) -> Outcome {
+    if !context.isTimeUp { context.state?.finish() }
+    var outcome = outcome
+    outcome.notes = context.notes
+    return outcome
   }
 
   /// Only the checks of what pending migrations are about to do, for a plan. Blocks.

@@ -69,6 +69,55 @@ import Testing
     }
   }
 
+  @Test("a join on the server finds the same in slices, and goes on with the slice where it stood")
+  func joined() throws {
+    try TestServer.run { server in
+      try server.withDatabase { database in
+        var orders: [Document] = (0..<350).map { number in
+          ["_id": .integer(number), "items": [["product": .integer(number % 40)], ["product": 7]]]
+        }
+        orders += [
+          ["_id": "text", "items": [["product": 99]]], ["_id": .maxKey, "items": []],
+          ["_id": .minKey, "items": [["product": 99], ["product": "7"]]],
+        ]
+        _ = try database.insert("orders", orders)
+        _ = try database.insert("products", (1..<30).map { ["_id": .integer($0)] })
+      }
+      let rules = "references: [ { from: orders.items.product, to: products._id } ]"
+      let state = FileManager.default.temporaryDirectory
+        .appending(path: "\(server.databaseName).state").path
+      defer { try? FileManager.default.removeItem(atPath: state) }
+      func run(_ size: Int64, stopsAt: Int64? = nil) throws -> Validator.Outcome {
+        let cancellation = Cancellation()
+        var options = CheckOptions(cancellation: cancellation)
+        options.sliceSize = size
+        options.stateFile = state
+        options.progress = { now in
+          if let stopsAt, now.done >= stopsAt { cancellation.cancel(.stopped) }
+        }
+        return try Validator(
+          try ClientPool(try ConnectionSettings(uri: server.uri)), database: server.databaseName,
+          phase: .after, rules: try RulesLoader().parse(rules, file: "rules.yaml"),
+          options: options
+        ).run(takesSnapshot: false)
+      }
+      func orphans(_ outcome: Validator.Outcome) throws -> CheckResult {
+        try #require(outcome.checks.first { $0.id == "orphaned-references" })
+      }
+      let whole = try orphans(run(50_000))
+      #expect(whole.findings == 2 + 1 + 9 + 80)
+      #expect(throws: MongoError.self) { try run(5, stopsAt: 200) }
+      let resumed = try run(5)
+      #expect(resumed.notes.contains { $0.contains("went on after 200 documents") })
+      #expect(try orphans(resumed).findings == whole.findings)
+      #expect(try orphans(resumed).lookedAt == whole.lookedAt)
+      #expect(
+        try Set(orphans(resumed).evidence.rows.map { $0[2] })
+          == Set(whole.evidence.rows.map { $0[2] }))
+      #expect(try orphans(resumed).evidence.rows.count == whole.evidence.rows.count)
+    }
+  }
+
   @Test("a state that was cut off in a line, or is of another run, is no obstacle")
   func damaged() throws {
     try TestServer.run { server in

@@ -51,6 +51,7 @@ struct ValidationRun {
     report.checks = checks + outcome.checks
     report.metrics = outcome.metrics
     report.timeline = outcome.timeline
+    report.notes = outcome.notes
     report.environment = outcome.environment + [Fact("martlet", Version.text)]
     if let file = checking.save, let snapshot = outcome.snapshot {
       try SnapshotFile.write(snapshot, to: path(file))
@@ -91,6 +92,8 @@ struct ValidationRun {
     options.folder = settings.folder
     let progress = CheckDisplay(context.console)
     options.progress = { progress.show($0) }
+    let console = context.console
+    options.noted = { console.status("\($0)") }
     return Validator(
       pool, database: database, phase: phase, rules: rules, expectations: expectations,
       options: options)

@@ -237,14 +237,15 @@ final class WindowRun {
         state: TimelineEntry.State(rawValue: entry.state.rawValue) ?? .running,
         detail: entry.detail)
     }
+    report.notes = journal.notes
     for phase in Phase.allCases {
       guard let found = evidence(phase) else { continue }
       report.checks += found.checks
+      report.notes += found.notes
       if !found.environment.isEmpty { report.environment = found.environment }
       if !found.metrics.isEmpty { report.metrics = found.metrics }
     }
     report.plan = WindowActions.entries(planPath)
-    report.notes = journal.notes
     if report.environment.isEmpty { report.environment = [Fact("database", database)] }
     if let backup = journal.backup { report.environment.append(Fact("backup", backup)) }
     report.environment.append(Fact("exit code", "\(status.rawValue), \(status.meaning)"))

@@ -18,6 +18,10 @@ final class CheckContext {
   var state: CheckState?
   var checksDone = 0
   var checks = 0
+  /// Those that were over when a run before was cut off.
+  var checksKnown = 0
+  /// Where a run that was cut off went on, and what else has to be said about this one.
+  private(set) var notes: [String] = []
 
   init(
     _ database: Database, _ phase: Phase, _ options: CheckOptions
@@ -52,6 +56,17 @@ final class CheckContext {
       CheckProgress(
         id: current.id, subject: current.subject, checksDone: checksDone, checks: checks,
         done: done, total: total))
+  }
+
+  func note(_ text: String) {
+    notes.append(text)
+    options.noted?(text)
+  }
+
+  /// Says that the current check went on where a run before was cut off.
+  func wentOn(after done: Int64, _ unit: String) {
+    let name = [current.id, current.subject].filter { !$0.isEmpty }.joined(separator: " ")
+    note("Resumed: \(name) went on after \(Words.counted(done, unit)).")
   }
 
   // MARK: - catalog

@@ -31,6 +31,8 @@ public struct CheckOptions: Sendable {
   public var queryRuns = 20
   /// Called now and then from the working thread.
   public var progress: (@Sendable (CheckProgress) -> Void)?
+  /// Called with a sentence when a run goes on where another was cut off.
+  public var noted: (@Sendable (String) -> Void)?
   public var cancellation: Cancellation
   /// Milliseconds since 1970.
   public var now: @Sendable () -> Int64

@@ -5,7 +5,7 @@ internal import MongoDB
 ///
 /// Constant memory: one batch, packed, is kept. The values are pulled one by one.
 struct KeyStream {
-  private let cursor: Cursor
+  private let cursor: ScanCursor
   private let reader: KeyReader
   private var packed: [UInt8] = []
   private var offset = 0
@@ -13,7 +13,7 @@ struct KeyStream {
   /// Documents of a batch: large enough to make round trips cheap, less than 1 MB of keys.
   static let batchSize = 20_000
 
-  init(cursor: Cursor, path: String) {
+  init(cursor: ScanCursor, path: String) {
     self.cursor = cursor
     reader = KeyReader(path: path)
   }

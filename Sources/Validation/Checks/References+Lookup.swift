@@ -24,9 +24,16 @@ extension References {
     }
   }
 
-  var pipeline: [Document] {
+  var pipeline: [Document] { pipeline() }
+
+  private func pipeline(after last: Value? = nil, until end: Value? = nil) -> [Document] {
     let value = Value.string("$" + rule.from.path)
     var stages: [Document] = []
+    // Unlike a plain range, this sees every type of `_id`.
+    var range: [Value] = []
+    if let last { range.append(["$gte": ["$_id", ["$literal": last]]]) }
+    if let end { range.append(["$lt": ["$_id", ["$literal": end]]]) }
+    if !range.isEmpty { stages.append(["$match": ["$expr": ["$and": .array(range)]]]) }
     if let filter = rule.filter { stages.append(["$match": .document(filter)]) }
     // References may be in arrays, at any level of the path.
     var prefix = ""
@@ -51,16 +58,26 @@ extension References {
 
   func lookup() throws -> Tally {
     var tally = Tally()
-    try context.checkTime()
-    let cursor = try context.database.aggregate(
-      rule.from.collection, pipeline: pipeline, options: ["allowDiskUse": true],
-      command: context.scan)
-    while let group = try cursor.next() {
-      let count = group["n"]?.integerValue ?? 1
-      tally.orphans += count
-      if tally.samples.count < context.options.evidenceRows, let value = group["_id"] {
-        tally.samples.append((value, count, group["id"]))
+    let search = Search(context: context, collection: rule.from.collection)
+    let size = context.options.sliceSize * Self.slicesOfJoin
+    let total = try context.database.estimatedCount(rule.from.collection)
+    if try canSlice(), total > size {
+      var last: Value?
+      if let kept = kept(.lookup) {
+        tally = kept.tally
+        last = kept.slice["last"]
+        context.wentOn(after: tally.lookedAt, tally.unit)
       }
+      while let end = try search.boundary(after: last, skipping: size), end != .maxKey {
+        try join(pipeline(after: last, until: end), ["_id": 1], &tally)
+        tally.lookedAt += size
+        last = end
+        keep(.lookup, tally, ["last": end])
+        context.report(done: tally.lookedAt, total: total)
+      }
+      try join(pipeline(after: last), ["_id": 1], &tally)
+    } else {
+      try join(pipeline, nil, &tally)
     }
     try context.checkTime()
     tally.lookedAt = try context.database.count(
@@ -74,5 +91,34 @@ extension References {
     }
     if tally.orphans > 0 { try describe(&tally) }
     return tally
+  }
+  /// The join costs more than a search: its slices are longer, so that a target is looked for once more
+  /// in few of them only.
+  static var slicesOfJoin: Int64 { 20 }
+
+  /// Ranges by `$expr` use the index since 5.0.
+  private func canSlice() throws -> Bool {
+    guard context.server.version >= ServerVersion(5, 0),
+      try context.collection(rule.from.collection)?.type == .collection
+    else { return false }
+    return try context.indexes(rule.from.collection).contains { $0.name == "_id_" }
+  }
+
+  private func join(_ pipeline: [Document], _ hint: Document?, _ tally: inout Tally) throws {
+    try context.checkTime()
+    var options: Document = ["allowDiskUse": true]
+    if let hint { options.append("hint", .document(hint)) }
+    let cursor = try context.database.aggregate(
+      rule.from.collection, pipeline: pipeline, options: options, command: context.scan)
+    while let group = try cursor.next() {
+      let count = group["n"]?.integerValue ?? 1
+      tally.orphans += count
+      guard let value = group["_id"] else { continue }
+      if let known = tally.samples.firstIndex(where: { $0.value == value }) {
+        tally.samples[known].count += count
+      } else if tally.samples.count < context.options.evidenceRows {
+        tally.samples.append((value, count, group["id"]))
+      }
+    }
   }
 }

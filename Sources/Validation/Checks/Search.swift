@@ -45,6 +45,7 @@ struct Search {
       found.count = slice["count"]?.integerValue ?? 0
       found.ids = slice["ids"]?.arrayValue ?? []
       found.lookedAt = slice["lookedAt"]?.integerValue ?? 0
+      context.wentOn(after: found.lookedAt, "documents")
     }
     while true {
       do {
@@ -54,7 +55,7 @@ struct Search {
         found.stoppedByTime = true
         return found
       }
-      let end = try boundary(after: last)
+      let end = try boundary(after: last, skipping: context.options.sliceSize)
       var bounds: Document = ["hint": ["_id": 1]]
       if let last { bounds.append("min", ["_id": last]) }
       if let end { bounds.append("max", ["_id": end]) }
@@ -80,10 +81,11 @@ struct Search {
     return found
   }
 
-  private func boundary(after last: Value?) throws(MongoError) -> Value? {
+  /// The `_id` with which the next slice begins.
+  func boundary(after last: Value?, skipping size: Int64) throws(MongoError) -> Value? {
     var options: Document = [
-      "projection": ["_id": 1], "hint": ["_id": 1],
-      "skip": .integer(context.options.sliceSize), "limit": 1, "singleBatch": true,
+      "projection": ["_id": 1], "hint": ["_id": 1], "skip": .integer(size), "limit": 1,
+      "singleBatch": true,
     ]
     if let last { options.append("min", ["_id": last]) }
     return try context.database.find(collection, options: options, command: context.scan)

@@ -57,7 +57,7 @@ public enum CheckCatalog {
     Entry("type-drift", "before, after", "has each indexed field one type"),
     Entry("view-broken", "before, after", "can every view be read"),
     Entry("field-names", "with a snapshot", "are there empty, dotted, all-digit or `$` names"),
-    Entry("snapshot", "with a snapshot", "was every collection read"),
+    Entry("snapshot", "with a snapshot", "was every collection read, and all at one moment"),
     Entry("integrity", "on request", "does the server find the collection valid (`--integrity`)"),
     Entry("ttl-monitor", "after", "is the TTL monitor on"),
     Entry("ttl-passes", "after", "does the TTL monitor work"),

@@ -74,7 +74,7 @@ public enum SnapshotFile {
     ]
   }
 
-  private static func collection(_ collection: CollectionSnapshot) -> Document {
+  static func collection(_ collection: CollectionSnapshot) -> Document {
     var fields: Document = ["name": .string(collection.name), "kind": .string(collection.kind)]
     if let options = collection.options { fields.append("options", .document(options)) }
     if let indexes = collection.indexes {
@@ -116,18 +116,10 @@ public enum SnapshotFile {
       snapshot.server.append(Fact(fact.key, fact.value.stringValue ?? ""))
     }
     for entry in collections {
-      guard let fields = entry.documentValue, let name = fields["name"]?.stringValue else {
+      guard let fields = entry.documentValue, let collection = collection(fields) else {
         throw incomplete(path)
       }
-      snapshot.collections.append(
-        CollectionSnapshot(
-          name: name, kind: fields["kind"]?.stringValue ?? "collection",
-          options: fields["options"]?.documentValue,
-          indexes: fields["indexes"]?.arrayValue?.compactMap(\.documentValue),
-          count: fields["count"]?.integerValue, bytes: fields["bytes"]?.integerValue,
-          fingerprint: fields["fingerprint"]?.stringValue,
-          storageSize: fields["storageSize"]?.integerValue,
-          indexSize: fields["indexSize"]?.integerValue))
+      snapshot.collections.append(collection)
     }
     for entry in queries {
       guard let fields = entry.documentValue, let name = fields["name"]?.stringValue,
@@ -151,6 +143,18 @@ public enum SnapshotFile {
     }
     snapshot.ttlPasses = document["ttlPasses"]?.integerValue
     return snapshot
+  }
+
+  static func collection(_ fields: Document) -> CollectionSnapshot? {
+    guard let name = fields["name"]?.stringValue else { return nil }
+    return CollectionSnapshot(
+      name: name, kind: fields["kind"]?.stringValue ?? "collection",
+      options: fields["options"]?.documentValue,
+      indexes: fields["indexes"]?.arrayValue?.compactMap(\.documentValue),
+      count: fields["count"]?.integerValue, bytes: fields["bytes"]?.integerValue,
+      fingerprint: fields["fingerprint"]?.stringValue,
+      storageSize: fields["storageSize"]?.integerValue,
+      indexSize: fields["indexSize"]?.integerValue)
   }
 
   private static func incomplete(_ path: String) -> ValidationError {

@@ -6,25 +6,54 @@ internal import MongoDB
 struct Snapshotter {
   let context: CheckContext
   /// All collections are read as they were at this time; set by the first read.
-  private var time: Timestamp?
+  var time: Timestamp?
   /// False where the server has no such reads, or no longer has that time.
-  private var isOneMoment: Bool
+  var isOneMoment: Bool
+  /// Why not.
+  var reason = ""
+  /// When a run that was cut off, or else this one, began; milliseconds since 1970.
+  private var startedAt: Int64
+  private var collectionsKnown: Int64 = 0
 
   init(context: CheckContext) {
     self.context = context
+    startedAt = context.options.now()
+    isOneMoment = true
     // Since 5.0 outside of transactions.
-    var hasSnapshots = context.server.version >= ServerVersion(5, 0)
-    if case .standalone = context.server.topology { hasSnapshots = false }
-    isOneMoment = hasSnapshots
+    if context.server.version < ServerVersion(5, 0) {
+      (isOneMoment, reason) = (false, "snapshot reads begin with server 5.0")
+    }
+    if case .standalone = context.server.topology {
+      (isOneMoment, reason) = (false, "a standalone has no snapshot reads")
+    }
+    goOn()
+  }
+
+  /// A run that was cut off had read some collections, at its moment.
+  private mutating func goOn() {
+    guard let kept = context.state?.slice(of: "snapshot") else {
+      context.state?.keep(slice: ["startedAt": .integer(startedAt)], of: "snapshot")
+      return
+    }
+    startedAt = kept["startedAt"]?.integerValue ?? startedAt
+    time = kept["time"]?.timestampValue
+    if isOneMoment, let reason = kept["reason"]?.stringValue {
+      (isOneMoment, self.reason) = (false, reason)
+    }
+  }
+
+  /// Keeps the moment for a run that goes on.
+  func keepMoment() {
+    var slice: Document = ["startedAt": .integer(startedAt)]
+    if let time { slice.append("time", .timestamp(time)) }
+    if !isOneMoment { slice.append("reason", .string(reason)) }
+    context.state?.keep(slice: slice, of: "snapshot")
   }
 
   /// What one pass over a collection gives.
   struct Pass {
     var tally = CollectionTally()
-    /// Documents whose field names were looked at.
-    var inspected: Int64 = 0
-    var oddNames: Int64 = 0
-    var oddIDs: [Value] = []
+    var names = FieldNames()
   }
 
   /// - Parameter own: collections of the tool itself, which are left out.
@@ -38,9 +67,18 @@ struct Snapshotter {
       !own($0.name) && (!$0.name.hasPrefix("system.") || $0.name == "system.js")
     }
     for info in infos {
-      let (entry, result) = try collection(info)
+      let (entry, result) = try kept(info) ?? collection(info)
       collections.append(entry)
       if let result { results.append(result) }
+    }
+    context.current = ("snapshot", "")
+    if collectionsKnown > 0 {
+      context.note(
+        "Resumed: of \(Words.counted(Int64(infos.count), "collections")), "
+          + "\(collectionsKnown) had been read for the snapshot.")
+    }
+    if !results.contains(where: { $0.id == "snapshot" }) {
+      results.append(sureness(Int64(infos.count)))
     }
     let server = context.server
     var facts = [Fact("version", server.version.description)]
@@ -61,6 +99,45 @@ struct Snapshotter {
     return (snapshot, results)
   }
 
+  /// How sure the whole is.
+  private func sureness(_ collections: Int64) -> CheckResult {
+    let amount = Amount(collections, "collections")
+    guard !isOneMoment || time == nil else {
+      return .passed(
+        "snapshot", "", "every collection was read, all as they were at one moment",
+        lookedAt: amount)
+    }
+    return .passed(
+      "snapshot", "",
+      "every collection was read, each by itself\(reason.isEmpty ? "" : ": \(reason)"); exact if "
+        + "nobody wrote between \(Words.instant(startedAt)) and "
+        + Words.instant(context.options.now()),
+      lookedAt: amount, certainty: .estimated)
+  }
+
+  /// A collection that a run before this one had read.
+  private mutating func kept(_ info: CollectionInfo) -> (CollectionSnapshot, CheckResult?)? {
+    let key = "snapshot \(info.name)"
+    guard let slice = context.state?.slice(of: key), slice["uuid"] == Self.identity(info),
+      let entry = slice["entry"]?.documentValue.flatMap(SnapshotFile.collection)
+    else { return nil }
+    collectionsKnown += 1
+    return (entry, context.state?.results(of: key)?.first)
+  }
+
+  private func keep(_ entry: CollectionSnapshot, _ result: CheckResult?, _ info: CollectionInfo) {
+    guard let state = context.state else { return }
+    let key = "snapshot \(info.name)"
+    if let result { state.keep([result], of: key) }
+    state.keep(
+      slice: [
+        "uuid": Self.identity(info), "entry": .document(SnapshotFile.collection(entry)),
+      ], of: key)
+  }
+
+  /// Of a collection that was dropped and made again it is another one.
+  static func identity(_ info: CollectionInfo) -> Value { info.uuid.map { .binary($0) } ?? .null }
+
   private mutating func collection(_ info: CollectionInfo) throws -> (
     CollectionSnapshot, CheckResult?
   ) {
@@ -80,7 +157,7 @@ struct Snapshotter {
     let stored = info.type == .timeseries ? "system.buckets.\(info.name)" : info.name
     let pass: Pass
     do {
-      pass = try read(stored)
+      pass = try read(stored, Self.identity(info))
     } catch is TimeIsUp {
       return (
         entry,
@@ -92,108 +169,14 @@ struct Snapshotter {
     entry.bytes = pass.tally.bytes
     entry.fingerprint = pass.tally.fingerprint.description
     (entry.storageSize, entry.indexSize) = sizes(stored)
-    guard info.type == .collection, !info.name.hasPrefix("system.") else { return (entry, nil) }
-    var result = names(info.name, pass)
+    guard info.type == .collection, !info.name.hasPrefix("system.") else {
+      keep(entry, nil, info)
+      return (entry, nil)
+    }
+    var result = FieldNames.result(info.name, pass)
     result.duration = Int64((ContinuousClock.now - start).milliseconds)
+    keep(entry, result, info)
     return (entry, result)
-  }
-
-  /// One cursor in the collection's own order: as fast as the server gives documents away.
-  mutating func read(_ collection: String) throws -> Pass {
-    context.current = ("snapshot", collection)
-    try context.checkTime()
-    guard isOneMoment else { return try read(collection, context.scan) }
-    var options = context.scan
-    var concern: Document = ["level": "snapshot"]
-    if let time { concern.append("atClusterTime", .timestamp(time)) }
-    options.readConcern = concern
-    do {
-      return try read(collection, options)
-    } catch let error as MongoError where Self.isGone(error) {
-      // A capped collection, or a time that the server no longer keeps.
-      isOneMoment = false
-      return try read(collection, context.scan)
-    }
-  }
-
-  /// InvalidOptions, OptionNotSupportedOnView, SnapshotTooOld, SnapshotUnavailable, ….
-  private static func isGone(_ error: MongoError) -> Bool {
-    error.kind == .server && [72, 115, 167, 239, 246].contains(error.code)
-  }
-
-  private mutating func read(_ collection: String, _ options: CommandOptions) throws -> Pass {
-    let total = try context.database.estimatedCount(collection)
-    let cursor = try context.database.find(collection, command: options)
-    if time == nil { time = cursor.atClusterTime }
-    var pass = Pass()
-    let isSmall = total <= 10_000
-    while true {
-      let batch: Void? = try cursor.nextBatch { raw in
-        try raw.visit { document in
-          pass.tally.add(document: document)
-          if isSmall || pass.tally.count & 15 == 0 { try inspect(document, &pass) }
-        }
-      }
-      guard batch != nil else { return pass }
-      context.report(done: pass.tally.count, total: total)
-      try context.checkTime()
-    }
-  }
-
-  /// Names that queries and updates cannot address.
-  private func inspect(_ document: UnsafeRawBufferPointer, _ pass: inout Pass) throws {
-    pass.inspected += 1
-    let view = try DocumentView(document)
-    guard try Self.hasOddName(view, isArray: false, depth: 0) else { return }
-    pass.oddNames += 1
-    if pass.oddIDs.count < context.options.evidenceRows,
-      let id = try DocumentView(document).first("_id")
-    {
-      pass.oddIDs.append(try id.value())
-    }
-  }
-
-  /// Empty, dotted, `$…`; digits, which a path takes for a position in an array.
-  private static func hasOddName(
-    _ view: DocumentView, isArray: Bool, depth: Int
-  ) throws -> Bool {
-    var iterator = view.makeIterator()
-    while let element = try iterator.next() {
-      if !isArray {
-        let name = element.keyBytes
-        if name.isEmpty || name.first == UInt8(ascii: "$") || name.contains(UInt8(ascii: "."))
-          || name.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
-        {
-          return true
-        }
-      }
-      // DBRefs have names of their own; what is deeper than the server allows is not there.
-      guard depth < 200, element.type == .document || element.type == .array,
-        let inner = try element.nested()
-      else { continue }
-      if element.type == .document, let first = try inner.first("$ref"), first.type == .string {
-        continue
-      }
-      if try hasOddName(inner, isArray: element.type == .array, depth: depth + 1) { return true }
-    }
-    return false
-  }
-
-  private func names(_ collection: String, _ pass: Pass) -> CheckResult {
-    let amount = Amount(pass.inspected, "documents")
-    let sure: Certainty =
-      pass.inspected == pass.tally.count ? .exact : .sample(of: pass.inspected)
-    guard pass.oddNames > 0 else {
-      return .passed(
-        "field-names", collection, "no field name is empty, dotted, all digits or begins with $",
-        lookedAt: amount, certainty: sure)
-    }
-    return .found(
-      "field-names", collection, .warning,
-      "\(Words.counted(pass.oddNames, "documents")) with an empty, dotted or all-digit field name, or one with $",
-      lookedAt: amount, certainty: sure, findings: pass.oddNames, evidence: .ids(pass.oddIDs),
-      cause: "keys of the application's data were used as field names",
-      fix: "rename the fields, with $setField and $getField where updates cannot name them")
   }
 
   /// On disk; nil where the server does not tell.
