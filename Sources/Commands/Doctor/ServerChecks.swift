@@ -117,6 +117,10 @@ struct ServerChecks {
         return .warning(
           "disk", words, fix: "undo data and new indexes may need as much again as they touch")
       }
+      guard others.allSatisfy({ $0.free != nil }) else {
+        return .warning(
+          "disk", words, fix: "bring that member back, or look at its disk by hand")
+      }
       return .ok("disk", words)
     }
   }

@@ -63,6 +63,10 @@ struct Members {
       }
       return found
     }
+    for answer in answers {
+      guard let why = answer.failure else { continue }
+      context.note("The index use of \(answer.member) is not known: \(why).")
+    }
     return answers.flatMap { answer in
       (answer.value ?? []).flatMap { name, rows in
         rows.map { row in
