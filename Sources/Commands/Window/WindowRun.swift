@@ -56,6 +56,7 @@ final class WindowRun {
         let result = try late(stage) ?? perform(stage)
         if result.status != .done {
           let detail = result.detail ?? "failed"
+          context.console.warn("stopped at \(stage.title, .bold): \(detail)")
           status = try answer(.init(stage: stage, status: result.status, detail: detail))
           break
         }
