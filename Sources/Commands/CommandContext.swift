@@ -54,10 +54,7 @@ struct CommandContext: Sendable {
     _ question: String, _ given: ConfirmationOptions, _ settings: Settings
   ) throws(CommandError) {
     if given.yes { return }
-    guard person.isPresent, !options.json else {
-      throw CommandError(
-        .confirmation, "this needs a yes: \(question)", hint: "add --yes, if this is what you want")
-    }
+    try ensureCanConfirm(question, given)
     let name = settings.database?.value
     let expected = settings.environment.value == .production ? name : nil
     if let expected {
@@ -70,6 +67,17 @@ struct CommandContext: Sendable {
     let word = String(answer.drop(while: \.isWhitespace)).lowercased()
     guard expected.map({ $0 == answer }) ?? ["y", "yes"].contains(word) else {
       throw CommandError(.declined, "nothing was changed")
+    }
+  }
+
+  /// Refuses what will need a yes where nobody can give one.
+  /// - Throws: `CommandError` `.confirmation`.
+  func ensureCanConfirm(
+    _ question: String, _ given: ConfirmationOptions
+  ) throws(CommandError) {
+    guard given.yes || (person.isPresent && !options.json) else {
+      throw CommandError(
+        .confirmation, "this needs a yes: \(question)", hint: "add --yes, if this is what you want")
     }
   }
 }

@@ -5,6 +5,8 @@ public enum NotifierEvent: Sendable {
   case succeeded(Manifest)
   /// What was done, why it failed (no documents' values, no credentials), and the exit code.
   case failed(String, String, exitCode: Int)
+  /// What was done, and what there is to say about it.
+  case done(String, String)
   case test
 
   var isFailure: Bool { if case .failed = self { true } else { false } }
@@ -13,6 +15,7 @@ public enum NotifierEvent: Sendable {
     switch self {
     case .succeeded(let manifest): "[martlet] backup \(manifest.id) on \(Machine.host)"
     case .failed(let work, _, _): "[martlet] FAILED: \(work) on \(Machine.host)"
+    case .done(let work, _): "[martlet] \(work) is done, on \(Machine.host)"
     case .test: "[martlet] test on \(Machine.host)"
     }
   }
@@ -32,6 +35,7 @@ public enum NotifierEvent: Sendable {
       martlet \(work) failed with exit code \(code):
       \(reason)
       """
+    case .done(_, let text): text
     case .test: "This is a test of martlet's notifications."
     }
   }
@@ -56,6 +60,9 @@ public enum NotifierEvent: Sendable {
       out.append("command", .string(work))
       out.append("error", .string(reason))
       out.append("exitCode", .integer(code))
+    case .done(let work, _):
+      out.append("event", "done")
+      out.append("command", .string(work))
     case .test: out.append("event", "test")
     }
     return out

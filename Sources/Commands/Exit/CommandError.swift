@@ -17,6 +17,8 @@ struct CommandError: Error, Sendable, Hashable, CustomStringConvertible {
     case notReady
     /// Ctrl-C or a signal while no server was involved.
     case interrupted
+    /// Another run of this program has it.
+    case locked
     case failed
   }
 

@@ -69,6 +69,7 @@ struct ErrorReport: Sendable, Hashable {
       case .notReady: .notReady
       case .interrupted: .interrupted
       case .declined: .stopped
+      case .locked: .locked
       case .file, .failed: .failed
       }
     self.init(

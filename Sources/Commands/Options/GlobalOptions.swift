@@ -85,6 +85,11 @@ struct TimeSpan: ExpressibleByArgument, Sendable, Hashable {
   let duration: Duration
   let defaultValueDescription: String
 
+  init(_ duration: Duration) {
+    self.duration = duration
+    defaultValueDescription = Quantity.time(duration)
+  }
+
   init?(argument: String) {
     guard let duration = Quantity.duration(argument) else { return nil }
     self.duration = duration

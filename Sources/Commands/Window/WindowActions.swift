@@ -70,7 +70,10 @@ struct WindowActions {
       ("--config", options.config), ("--uri", options.uri), ("--db", options.db),
       ("--username", options.username), ("--password-file", options.passwordFile),
       ("--authenticationDatabase", options.authenticationDatabase),
-      ("--migrations-dir", words.first == "migrate" ? run.command.migrations.directory : nil),
+      (
+        "--migrations-dir",
+        ["migrate", "doctor"].contains(words.first) ? run.command.migrations.directory : nil
+      ),
     ]
     for (name, value) in passed { if let value { all += [name, value] } }
     var text = "exec " + all.map(WindowRun.quoted).joined(separator: " ")
@@ -78,7 +81,7 @@ struct WindowActions {
     let command = ShellCommand(
       text, in: run.context.surroundings.folder, timeout: .seconds(30 * 86_400),
       grace: .seconds(120), isShown: true)
-    switch try watched(command) {
+    switch try watched(command, migrates: words.starts(with: ["migrate", "up"])) {
     case .exit(0): return Result()
     case .exit(let code):
       let status = CommandStatus(rawValue: code) ?? .failed
@@ -90,10 +93,13 @@ struct WindowActions {
   }
 
   /// Runs it, and journals the process: a window that is killed leaves it behind.
-  private func watched(_ command: ShellCommand) throws -> ShellCommand.Outcome {
+  private func watched(
+    _ command: ShellCommand, migrates: Bool = false
+  ) throws -> ShellCommand.Outcome {
     defer { run.journal.process = nil }
     return try command.run(cancellation) { pid in
       run.journal.process = WindowJournal.Process(pid)
+      if migrates { run.journal.migrators.append(Int64(pid)) }
       try? run.save()
     }
   }
@@ -222,12 +228,12 @@ struct WindowActions {
     case .before:
       checking.save = run.snapshotPath
       checking.writeCheck = true
-      checking.maxRuntime = run.command.maxRuntime
+      checking.maxRuntime = run.limit.map(TimeSpan.init)
     case .after: checking.against = run.snapshotPath
     case .started: break
     }
     checking.integrity = run.command.integrity && phase == .after
-    checking.state = "\(run.folder)/window-\(phase.rawValue).state"
+    checking.state = run.statePath(phase)
     // The report is written once, by the window.
     var reporting = run.command.reporting
     reporting.report = nil
@@ -269,6 +275,13 @@ struct WindowActions {
 
   static func strings(_ path: String, _ name: String) -> [String] {
     (document(path)?[name]?.arrayValue ?? []).compactMap(\.stringValue)
+  }
+
+  /// Names of the migrations of a plan.
+  static func migrations(_ path: String) -> [String] {
+    (document(path)?["migrations"]?.arrayValue ?? []).compactMap {
+      $0.documentValue?["name"]?.stringValue
+    }
   }
 
   static func entries(_ path: String) -> [PlanEntry] {

@@ -22,6 +22,9 @@ extension WindowJournal {
     journal.notes = (document["notes"]?.arrayValue ?? []).compactMap(\.stringValue)
     journal.backup = document["backup"]?.stringValue
     journal.mayHaveChanged = document["mayHaveChanged"]?.boolValue ?? false
+    journal.mayBeStopped = document["mayBeStopped"]?.boolValue ?? journal.mayHaveChanged
+    journal.inLedger = document["inLedger"]?.arrayValue?.compactMap(\.stringValue)
+    journal.migrators = (document["migrators"]?.arrayValue ?? []).compactMap(\.integerValue)
     journal.recovery = recovery(document["recovery"]?.documentValue)
     if let fields = document["process"]?.documentValue, let pid = fields["pid"]?.integerValue,
       let begunAt = fields["begunAt"]?.stringValue
@@ -64,6 +67,8 @@ extension WindowJournal {
       "schema": .string(Self.schema), "database": .string(database),
       "startedAt": .integer(startedAt), "finished": .bool(isFinished),
       "backup": .string(optional: backup), "mayHaveChanged": .bool(mayHaveChanged),
+      "mayBeStopped": .bool(mayBeStopped), "inLedger": inLedger.map { .strings($0) } ?? .null,
+      "migrators": .array(migrators.map { .integer($0) }),
       "stages": Self.json(entries), "attempts": Self.json(past), "notes": .strings(notes),
       "recovery": recovery.map {
         [

@@ -48,6 +48,12 @@ struct WindowJournal: Sendable, Hashable {
   var backup: String?
   /// `up` has begun, and was not taken back.
   var mayHaveChanged = false
+  /// A stop hook may have run since the start hooks did.
+  var mayBeStopped = false
+  /// Migrations in the ledger when this window's first `up` began; nil before.
+  var inLedger: [String]?
+  /// Process ids of this window's `up`s: the ledger names them.
+  var migrators: [Int64] = []
   var recovery: Recovery?
   var process: Process?
   /// Milliseconds that each stage took in the window before this one.
@@ -86,7 +92,8 @@ struct WindowJournal: Sendable, Hashable {
   mutating func takeUp() {
     let standing = standing
     var again: Set<WindowStage> = []
-    if standing?.needsStopped == true { again.insert(.stop) }
+    // What had been applied may have been taken back since; `up` applies nothing twice.
+    if standing?.needsStopped == true { again.formUnion([.stop, .up]) }
     // The services ran since, on a database that is as it was.
     if recovery?.isBack == true { again.formUnion(WindowStage.allCases.filter(\.isInside)) }
     for var entry in entries {
@@ -101,7 +108,10 @@ struct WindowJournal: Sendable, Hashable {
       past.append(entry)
       entries.removeAll { $0.stage == entry.stage }
     }
-    if recovery?.isBack == true { mayHaveChanged = false }
+    if recovery?.isBack == true {
+      mayHaveChanged = false
+      (inLedger, migrators) = (nil, [])
+    }
     recovery = nil
   }
 

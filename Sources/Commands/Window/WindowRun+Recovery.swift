@@ -7,53 +7,54 @@ import Validation
 extension WindowRun {
   /// Answers a failure as the configuration says, and returns the exit code of the window. Killed in
   /// between, the next run comes back here.
-  func answer(_ failure: WindowJournal.Recovery) throws -> CommandStatus {
+  func answer(_ failure: WindowJournal.Recovery) -> CommandStatus {
     var failure = failure
     if journal.recovery == nil {
       journal.notes.append("Stopped at \(failure.stage.title): \(failure.detail).")
     }
     journal.recovery = failure
-    try save()
+    keep()
     // Hooks and inverses have to run even after Ctrl-C.
     let actions = WindowActions(run: self, cancellation: Cancellation())
-    guard failure.stage.isInside else {
+    guard failure.stage.isInside, journal.mayBeStopped else {
       journal.notes.append(
         failure.stage == .health
           ? "The migrations are applied and the services were started; the health checks failed."
           : "Nothing was changed, and no service was stopped.")
-      return try settle(failure)
+      return settle(failure)
     }
     if failure.stage == .start {
       journal.notes.append("The migrations are applied. A start hook failed: look at the services.")
-      return try settle(failure)
+      return settle(failure)
     }
     var starts = true
     if journal.mayHaveChanged {
-      (failure.isBack, starts) = try takeBack(failure, actions)
+      (failure.isBack, starts) = takeBack(failure, actions)
     }
     if starts {
-      let failed = try actions.hooks(window.start).status != .done
+      let failed = (try? actions.hooks(window.start))?.status != .done
+      journal.mayBeStopped = failed
       journal.notes.append(
         failed
           ? "A start hook failed: look at the services."
           : window.start.isEmpty
             ? "No start hooks are configured." : "Services were started again.")
     }
-    return try settle(failure)
+    return settle(failure)
   }
 
-  private func settle(_ failure: WindowJournal.Recovery) throws -> CommandStatus {
+  private func settle(_ failure: WindowJournal.Recovery) -> CommandStatus {
     var failure = failure
     failure.isSettled = true
     journal.recovery = failure
-    try save()
+    keep()
     return failure.status
   }
 
   /// Whether the database is as it was, and whether the services may start.
   private func takeBack(
     _ failure: WindowJournal.Recovery, _ actions: WindowActions
-  ) throws -> (isBack: Bool, starts: Bool) {
+  ) -> (isBack: Bool, starts: Bool) {
     if failure.status == .stopped {
       // Stopped at a safe point: the migrations are half way, and only --resume makes them whole.
       journal.notes.append("Services stay stopped: martlet window --resume goes on.")
@@ -133,10 +134,19 @@ extension WindowActions {
   /// Takes back the migrations that this window began, and no others.
   func down() throws -> TakenBack {
     let begun = try begunMigrations()
-    guard begun > 0 else { return .nothing }
+    guard !begun.isEmpty else { return .nothing }
+    let planPath = "\(run.folder)/window-down.json"
+    let planned = try martlet(
+      ["migrate", "down", "--count", "\(begun.count)", "--dry-run"], output: planPath)
+    guard planned.status == .done || planned.status == .checksFailed else {
+      return .failed(planned.detail ?? "no plan")
+    }
+    guard Set(Self.migrations(planPath)) == begun else {
+      return .failed("somebody else has applied migrations since, and those would go too")
+    }
     let result = try martlet(
-      ["migrate", "down", "--count", "\(begun)", "--yes", "--wait", "3m"])
-    let words = Words.counted(Int64(begun), "migrations")
+      ["migrate", "down", "--count", "\(begun.count)", "--yes", "--wait", "3m"])
+    let words = Words.counted(Int64(begun.count), "migrations")
     switch result.status {
     case .done: return .done("\(words) taken back.")
     case .partlyDone:
@@ -146,20 +156,31 @@ extension WindowActions {
     }
   }
 
-  /// Entries of the ledger that were not there before.
-  private func begunMigrations() throws -> Int {
-    let before = Set(
-      (try? SnapshotFile.read(run.snapshotPath, database: run.database))?.migrations ?? [])
+  /// Entries of the ledger that were not there before this window's `up`, and that it has made: another
+  /// run may have made some meanwhile.
+  private func begunMigrations() throws -> Set<String> {
+    let before = Set(run.journal.inLedger ?? [])
+    return Set(
+      try ledger().filter { name, entry in
+        guard !before.contains(name), let pid = entry.appliedBy?["pid"]?.integerValue else {
+          return false
+        }
+        return run.journal.migrators.contains(pid)
+      }.keys)
+  }
+
+  /// All entries, by name.
+  func ledger() throws -> [String: LedgerEntry] {
     let names = LedgerNames(ledger: run.settings.migrationsCollection.value)
     return try run.context.pool(run.settings).withClient { client in
-      try Ledger(client.database(run.database), names: names).load().keys
-        .count { !before.contains($0) }
+      try Ledger(client.database(run.database), names: names).load()
     }
   }
 
   /// Brings back the backup of this window. What came to be since is put aside: it would otherwise
   /// stay, and so would the ledger that says that the migrations are applied.
   func restore() throws -> TakenBack {
+    guard try !begunMigrations().isEmpty else { return .nothing }
     guard let backup = run.journal.backup else { return .failed("this window made no backup") }
     let planPath = "\(run.folder)/window-restore.json"
     let words = ["restore", backup]

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BSON
+import Backup
 import Foundation
 import MongoDB
 import Validation
@@ -14,7 +15,9 @@ final class WindowRun {
   var journal: WindowJournal
   var report: Report
   let deadline: ContinuousClock.Instant?
-  private let limit: Duration?
+  let limit: Duration?
+  /// Held for as long as the window runs.
+  private var lock: WindowLock?
 
   init(_ context: CommandContext, _ command: WindowCommand) throws {
     self.context = context
@@ -50,20 +53,20 @@ final class WindowRun {
     try begin()
     var status = CommandStatus.done
     if let failure = journal.recovery {
-      status = try answer(failure)
+      status = answer(failure)
     } else {
       for stage in WindowStage.allCases where !journal.isSettled(stage) {
-        let result = try late(stage) ?? perform(stage)
+        let result = late(stage) ?? perform(stage)
         if result.status != .done {
           let detail = result.detail ?? "failed"
           context.console.warn("stopped at \(stage.title, .bold): \(detail)")
-          status = try answer(.init(stage: stage, status: result.status, detail: detail))
+          status = answer(.init(stage: stage, status: result.status, detail: detail))
           break
         }
       }
     }
     journal.isFinished = status == .done
-    try save()
+    keep()
     finishReport(status)
     notify(status)
     return (report, status)
@@ -72,6 +75,10 @@ final class WindowRun {
   /// Takes up the journal of a window that was not finished, or begins one.
   private func begin() throws {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    lock = try WindowLock.take("\(folder)/window.lock")
+    // Better now than when the services are stopped already.
+    try context.ensureCanConfirm(
+      "the plan is shown in the middle of the window", command.confirmation)
     try ReportFolder(reportFolder).prepare()
     let old = try WindowJournal.read(journalPath)
     if let old, !old.isFinished, !command.abandon {
@@ -92,8 +99,9 @@ final class WindowRun {
         stopLeftover(of: old)
         journal.expected = old.isFinished ? old.durations : old.expected
       }
-      let states = Phase.allCases.map { "\(folder)/window-\($0.rawValue).state" }
-      let files = [snapshotPath, planPath, backupPath] + Phase.allCases.map(evidencePath) + states
+      let files =
+        [snapshotPath, planPath, backupPath] + Phase.allCases.map(evidencePath)
+        + Phase.allCases.map(statePath)
       for path in files {
         try? FileManager.default.removeItem(atPath: path)
       }
@@ -114,6 +122,13 @@ final class WindowRun {
       }
       return
     }
+    // What was found is of use only to the stage that died while it looked, and not for ever.
+    for (phase, stage) in [
+      (Phase.before, WindowStage.before), (.after, .after), (.started, .health),
+    ]
+    where journal.state(of: stage) != .running || isOld(statePath(phase)) {
+      try? FileManager.default.removeItem(atPath: statePath(phase))
+    }
     journal.takeUp()
     context.console.status("resumed: it had stopped \(old.place, .bold)")
   }
@@ -127,36 +142,73 @@ final class WindowRun {
     journal.process = nil
   }
 
+  private func isOld(_ path: String) -> Bool {
+    let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+    guard let date = attributes?[.modificationDate] as? Date else { return false }
+    return Date.now.timeIntervalSince(date) > 3600
+  }
+
+  func statePath(_ phase: Phase) -> String { "\(folder)/window-\(phase.rawValue).state" }
+
   func save() throws { try journal.write(journalPath) }
 
-  private func perform(_ stage: WindowStage) throws -> WindowActions.Result {
+  /// Where going on matters more than the journal: services are to be started again.
+  func keep() {
+    do { try save() } catch {
+      context.console.warn("the window's journal is not written: \(ErrorReport(error).message)")
+    }
+  }
+
+  private func perform(_ stage: WindowStage) -> WindowActions.Result {
     context.console.status("\("==", .dim) \(stage.title, .bold)\(left(stage), .dim)")
     let started = Clock.now()
     journal.set(.init(stage: stage, state: .running, startedAt: started, duration: 0))
-    if stage == .up { journal.mayHaveChanged = true }
-    try save()
     var result: WindowActions.Result
     do {
+      try prepare(stage)
+      try save()
       result = try WindowActions(run: self).perform(stage)
     } catch {
       let failure = ErrorReport(error, stopped: context.cancellation.reason)
       context.console.report(failure)
       result = .init(status: failure.status, detail: failure.message)
     }
+    if stage == .start, result.status == .done { journal.mayBeStopped = false }
     let state: WindowJournal.State =
       result.isSkipped ? .skipped : result.status == .done ? .done : .failed
     journal.set(
       .init(
         stage: stage, state: state, startedAt: started, duration: max(0, Clock.now() - started),
         detail: result.detail))
-    try save()
+    do { try save() } catch {
+      // A stage that nobody knows of is not done.
+      let failure = ErrorReport(error)
+      context.console.report(failure)
+      guard result.status == .done else { return result }
+      return .init(status: failure.status, detail: failure.message)
+    }
     return result
+  }
+
+  /// What has to be known, on disk, before a stage begins.
+  private func prepare(_ stage: WindowStage) throws {
+    switch stage {
+    case .stop: journal.mayBeStopped = true
+    case .up:
+      // What was found of an earlier attempt is no longer so.
+      try? FileManager.default.removeItem(atPath: statePath(.after))
+      if journal.inLedger == nil {
+        journal.inLedger = try WindowActions(run: self).ledger().keys.sorted()
+      }
+      journal.mayHaveChanged = true
+    default: break
+    }
   }
 
   // MARK: - time
 
   /// Why a stage would not fit; estimated from the window before, and from what is known by now.
-  private func late(_ stage: WindowStage) throws -> WindowActions.Result? {
+  private func late(_ stage: WindowStage) -> WindowActions.Result? {
     // Once the data has changed, stopping half way is worse than being late.
     guard let deadline, let limit, ![.after, .start, .health].contains(stage) else { return nil }
     let left = deadline - ContinuousClock.now
@@ -167,7 +219,7 @@ final class WindowRun {
       + "and \(Quantity.time(max(.zero, left))) of \(Quantity.time(limit)) remain"
     journal.set(
       .init(stage: stage, state: .failed, startedAt: Clock.now(), duration: 0, detail: detail))
-    try save()
+    keep()
     return .init(status: .stopped, detail: detail)
   }
 
@@ -254,28 +306,16 @@ final class WindowRun {
 
   /// Tells whoever wants to know; never fails the window.
   private func notify(_ status: CommandStatus) {
-    let notify = settings.configuration.notify
-    let words = "martlet window on \(database): \(status == .done ? "done" : status.meaning)"
-    var commands: [String] = []
-    if let address = settings.notifyEmail?.value ?? notify.email {
-      commands.append(
-        "printf '%s\\n' \(Self.quoted(words)) | mail -s \(Self.quoted(words)) \(Self.quoted(address))"
-      )
-    }
-    if let hook = notify.webhook {
-      let body: JSONValue = [
-        "text": .string(words), "database": .string(database),
-        "exitCode": .integer(Int64(status.rawValue)),
-      ]
-      commands.append(
-        "curl -fsS -m 20 -H 'Content-Type: application/json' "
-          + "-d \(Self.quoted(body.text(pretty: false))) \(Self.quoted(hook))")
-    }
-    for text in commands {
-      let outcome = try? ShellCommand(text, in: settings.folder, timeout: .seconds(30)).run(
-        Cancellation())
-      if outcome != .exit(0) { context.console.warn("a notification could not be sent") }
-    }
+    let words = "window on \(database)"
+    let text = journal.notes.joined(separator: "\n")
+    let console = context.console
+    Notifier(
+      email: settings.notifyEmail?.value, webhook: settings.configuration.notify.webhook,
+      notice: { console.warn("\($0)") }
+    ).send(
+      status == .done
+        ? .done(words, text)
+        : .failed(words, "\(status.meaning)\n\(text)", exitCode: Int(status.rawValue)))
   }
 
   /// One word for the shell.

@@ -5,14 +5,17 @@ internal import MongoDB
 struct Probe: Sendable {
   let id: String
   let subject: String
+  /// False when more comes of it than results: then it is made again, also when a state has them.
+  let isKept: Bool
   let run: @Sendable (CheckContext) throws -> [CheckResult]
 
   init(
-    _ id: String, _ subject: String = "",
+    _ id: String, _ subject: String = "", isKept: Bool = true,
     _ run: @escaping @Sendable (CheckContext) throws -> [CheckResult]
   ) {
     self.id = id
     self.subject = subject
+    self.isKept = isKept
     self.run = run
   }
 
@@ -20,7 +23,7 @@ struct Probe: Sendable {
   func results(_ context: CheckContext) throws -> [CheckResult] {
     context.current = (id, subject)
     context.report(done: 0)
-    if let results = context.state?.results(of: context.key) {
+    if isKept, let results = context.state?.results(of: context.key) {
       context.checksKnown += 1
       return results
     }
@@ -42,7 +45,7 @@ struct Probe: Sendable {
     for index in results.indices where results[index].duration == 0 {
       results[index].duration = Int64(took)
     }
-    if !context.isTimeUp { context.state?.keep(results, of: context.key) }
+    if isKept, !context.isTimeUp { context.state?.keep(results, of: context.key) }
     return results
   }
 

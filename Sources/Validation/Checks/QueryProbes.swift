@@ -4,7 +4,8 @@ internal import MongoDB
 /// The named queries of the application: plan and response time.
 enum QueryProbes {
   static func probe(_ rule: QueryRule, keep: @escaping @Sendable (QuerySnapshot) -> Void) -> Probe {
-    Probe("query-plan", rule.name) { context in
+    // The measurements go into the snapshot.
+    Probe("query-plan", rule.name, isKept: false) { context in
       guard try context.collection(rule.collection) != nil else {
         return [DocumentProbes.missing("query-plan", rule.name, rule.collection)]
       }
