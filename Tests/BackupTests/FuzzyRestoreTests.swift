@@ -71,7 +71,7 @@ import Testing
         #expect(found[index] == wanted[index], "\(name)")
       }
       let extents = extents(report.compared)
-      #expect(extents["orders"] == (inPlace ? Compared.Extent.none : .beforeReplay))
+      #expect(extents["orders"] == .beforeReplay)
       #expect(extents["users"] == .exact)
       #expect(extents["log"] == .beforeReplay)
       #expect(extents["metrics"] == .exact)

@@ -1,4 +1,4 @@
-public import BSON
+internal import BSON
 internal import Dump
 public import MongoDB
 
@@ -115,9 +115,13 @@ public struct OplogCapture: Sendable {
   // MARK: - Where to begin
 
   private func startingPoint(_ id: String) throws -> (time: Timestamp, isNew: Bool) {
-    if let last = try SliceCatalog(store).chain(id).runs.last?.end {
-      return (last, false)
+    let chain = try SliceCatalog(store).chain(id)
+    if !chain.newer.isEmpty {
+      options.notice?(
+        "\(chain.newer.count) slices were written by a newer version: going on after the last one that "
+          + "this one can read")
     }
+    if let last = chain.runs.last?.end { return (last, false) }
     return (try freshStart(id, after: nil), true)
   }
 
@@ -183,7 +187,13 @@ public struct OplogCapture: Sendable {
               isOverlap = false
               if !builder.isEmpty { continue }
             }
-            try builder.add(raw, time)
+            let end = wasOverlap && time == resume ? nil : try TimelineEnd(entry: raw)
+            try builder.add(raw, time, ending: end)
+            if let end {
+              options.notice?(
+                "\(end.backup) was restored: to recover to a later moment a new backup is needed "
+                  + "(martlet backup run)")
+            }
             last = time
           }
         }
@@ -196,242 +206,5 @@ public struct OplogCapture: Sendable {
     } catch let error as MongoError where [136, 43, 175, 286].contains(error.code) {
       // 136: the cursor's place was overwritten; looked at again from the overlap, which tells.
     }
-  }
-}
-
-/// Collects entries and writes them as slices.
-private struct SliceBuilder {
-  let store: any Store
-  let options: OplogCapture.Options
-  let replicaSetID: String
-  let serverVersion: String
-
-  private var bytes: [UInt8] = []
-  private var count: Int64 = 0
-  private var start: Timestamp?
-  private var end: Timestamp?
-  /// The last entry: the next slice begins with it.
-  private var lastEntry: [UInt8] = []
-  private var isFiltered = false
-  private var begun = Moment.ticks()
-  private var isNew = true
-
-  init(
-    store: any Store, options: OplogCapture.Options, replicaSetID: String, serverVersion: String
-  ) {
-    self.store = store
-    self.options = options
-    self.replicaSetID = replicaSetID
-    self.serverVersion = serverVersion
-  }
-
-  /// True when the overlap entry is still wanted.
-  var isEmpty: Bool { start == nil }
-
-  mutating func begin(isNew: Bool) {
-    self.isNew = isNew
-    reset()
-    start = nil
-    end = nil
-    lastEntry = []
-  }
-
-  private mutating func reset() {
-    bytes.removeAll(keepingCapacity: true)
-    count = 0
-    begun = Moment.ticks()
-  }
-
-  mutating func add(_ raw: UnsafeRawBufferPointer, _ time: Timestamp) throws {
-    dropFiltered()
-    let isWanted = try isWanted(raw)
-    if isWanted || start == nil {
-      lastEntry = try options.databases.isEmpty ? [UInt8](raw) : withoutOthers(raw)
-    } else {
-      // Its time is evidence of contiguity; what it did is none of ours.
-      lastEntry =
-        (["ts": .timestamp(time), "op": "n", "ns": "", "o": Value.document([:])] as Document).bytes
-    }
-    isFiltered = !isWanted && start != nil
-    bytes += lastEntry
-    count += 1
-    if start == nil { start = time }
-    end = time
-    if bytes.count >= options.sliceBytes { try close() }
-  }
-
-  /// A left-out entry stays only while it is the last.
-  private mutating func dropFiltered() {
-    guard isFiltered, count > 1 else { return }
-    bytes.removeLast(lastEntry.count)
-    count -= 1
-  }
-
-  private func isWanted(_ raw: UnsafeRawBufferPointer) throws -> Bool {
-    if options.databases.isEmpty { return true }
-    let view = try DocumentView(raw)
-    guard let name = try view.first("ns")?.value().stringValue else { return true }
-    let database = name.prefix { $0 != "." }
-    // Transactions stand in admin.$cmd, whatever they write to.
-    if options.databases.contains(String(database)) || name == "admin.$cmd" { return true }
-    return try view.first("op")?.value().stringValue == "n"
-  }
-
-  /// A transaction without what it did in other databases. Empty parts stay: the last one commits it.
-  private func withoutOthers(_ raw: UnsafeRawBufferPointer) throws -> [UInt8] {
-    let entry = try Document(bytes: [UInt8](raw))
-    guard entry["ns"]?.stringValue == "admin.$cmd", var object = entry["o"]?.documentValue,
-      let operations = object["applyOps"]?.arrayValue
-    else { return entry.bytes }
-    let kept = operations.filter { operation in
-      let name = operation.documentValue?["ns"]?.stringValue ?? ""
-      return options.databases.contains(String(name.prefix { $0 != "." }))
-    }
-    guard kept.count < operations.count else { return entry.bytes }
-    object["applyOps"] = .array(kept)
-    var out = entry
-    out["o"] = .document(object)
-    return out.bytes
-  }
-
-  mutating func closeIfDue() throws {
-    let age = Moment.ticks() - begun
-    if age >= options.slice.components.seconds * 1000 + 1 { try close() }
-  }
-
-  /// Writes what there is, data first and description last; nothing when only the overlap is there.
-  mutating func close() throws {
-    begun = Moment.ticks()
-    guard let start, let end, start < end || (isNew && count > 0) else { return }
-    var slice = Slice(
-      replicaSetID: replicaSetID, start: start, end: end, count: count, bytes: Int64(bytes.count),
-      digest: FileDigest(size: 0, sha256: ""), isEncrypted: options.age.encrypts,
-      beginsChain: isNew, databases: options.databases, serverVersion: serverVersion)
-    slice.digest = try write(slice.dataName)
-    try store.put(slice.descriptionName, bytes: SealedText.seal(slice.document))
-    options.sliced?(slice)
-    isNew = false
-    isFiltered = false
-    reset()
-    bytes = lastEntry
-    count = 1
-    self.start = end
-  }
-
-  private func write(_ name: String) throws -> FileDigest {
-    let writer = try store.put(name, size: nil)
-    let hashing = HashingSink(writer)
-    var filters: [FilterSink] = []
-    do {
-      var sink: any ByteSink = hashing
-      if options.age.encrypts {
-        let filter = try options.age.encrypting(to: sink)
-        filters.insert(filter, at: 0)
-        sink = filter
-      }
-      let gzip = try FilterSink(["gzip", "-c", "-3"], to: sink)
-      filters.insert(gzip, at: 0)
-      try gzip.write(all: bytes)
-      for filter in filters { try filter.finish() }
-      try writer.commit()
-      return hashing.digest
-    } catch {
-      for filter in filters { filter.abandon() }
-      writer.discard()
-      throw error
-    }
-  }
-}
-
-/// What has been captured, for people and scripts.
-public struct OplogStatus: Sendable {
-  public var chains: [SliceChain]
-  public var windows: [RestorableWindow]
-  /// Behind the server's majority point, in seconds; nil without a server or a chain of it.
-  public var lag: Int64?
-
-  /// Reads a store; the server only when there is one.
-  public static func read(_ store: any Store, pool: ClientPool? = nil) throws -> OplogStatus {
-    let chains = try SliceCatalog(store).chains()
-    var status = OplogStatus(
-      chains: chains, windows: RestorableWindows.all(try Catalog(store).sets(), chains), lag: nil)
-    guard let pool else { return status }
-    let live = try pool.withClient { client in
-      (try ReplicaSet.id(client), try client.hello().majorityTime)
-    }
-    let chain = chains.first { $0.replicaSetID == live.0 }
-    if let end = chain?.runs.last?.end, let now = live.1 {
-      status.lag = max(0, Int64(now.seconds) - Int64(end.seconds))
-    }
-    return status
-  }
-
-  /// Stored bytes of a chain for each day that it covers.
-  public static func bytesPerDay(_ chain: SliceChain) -> Int64? {
-    guard let first = chain.slices.first, let last = chain.slices.last else { return nil }
-    let seconds = Int64(last.end.seconds) - Int64(first.start.seconds)
-    guard seconds > 0 else { return nil }
-    return chain.slices.reduce(0) { $0 + $1.digest.size } * 86_400 / seconds
-  }
-}
-
-/// The mark that a migration leaves in the oplog before it begins.
-public struct MigrationMark: Sendable, Hashable {
-  /// Of the oplog that ``time`` is a time of.
-  public let replicaSetID: String
-  public let time: Timestamp
-
-  /// The newest mark of that name, in the captured oplog of one replica set.
-  ///
-  /// That of the live server, when the store has slices of it; only then may a ledger, whose mark is
-  /// `ledger`, be believed. Restoring to another server the store alone tells. Blocks.
-  /// - Throws: ``BackupError`` `.notFound`, `.usage` when several replica sets have such a mark.
-  public static func find(
-    _ name: String, in store: any Store, age: Age = Age(), pool: ClientPool, ledger: Timestamp?
-  ) throws -> MigrationMark {
-    let chains = try SliceCatalog(store).chains()
-    let live = try pool.withClient { try ReplicaSet.id($0) }
-    if let own = chains.first(where: { $0.replicaSetID == live }) {
-      if let time = try ledger ?? newest(name, own, store, age) {
-        return MigrationMark(replicaSetID: own.replicaSetID, time: time)
-      }
-      throw none(name)
-    }
-    let found = try chains.compactMap { chain in
-      try newest(name, chain, store, age).map { (chain.replicaSetID, $0) }
-    }
-    guard let first = found.first else { throw none(name) }
-    guard found.count == 1 else {
-      throw BackupError(
-        .usage, "the oplogs of \(found.count) replica sets have a mark of the migration '\(name)'",
-        hint: "recover with --to-time and a backup's id: "
-          + found.map { "\($0.0) at \(OplogTime.text($0.1))" }.joined(separator: ", "))
-    }
-    return MigrationMark(replicaSetID: first.0, time: first.1)
-  }
-
-  private static func none(_ name: String) -> BackupError {
-    BackupError(
-      .notFound, "the captured oplog has no mark of the migration '\(name)'",
-      hint: "martlet oplog run must have been running; else recover with --to-time")
-  }
-
-  private static func newest(
-    _ name: String, _ chain: SliceChain, _ store: any Store, _ age: Age
-  ) throws -> Timestamp? {
-    for slice in chain.slices.reversed() {
-      var found: Timestamp?
-      try SliceReader(store, age: age).forEach(slice) { time, raw in
-        guard raw.count < 4096 else { return }
-        let entry = try Document(bytes: [UInt8](raw))
-        guard entry["op"]?.stringValue == "n",
-          let mark = entry["o"]?.documentValue?["martlet"]?.documentValue,
-          mark["migration"]?.stringValue == name, mark["event"]?.stringValue == "before"
-        else { return }
-        found = time
-      }
-      if let found { return found }
-    }
-    return nil
   }
 }

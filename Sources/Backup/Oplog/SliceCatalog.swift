@@ -21,6 +21,10 @@ public struct Slice: Sendable, Hashable {
   public var databases: [String]
   /// Server version at capture.
   public var serverVersion: String
+  /// Its last entry is the mark of this restore: no recovery of what it changed leads further.
+  public var endsTimeline: TimelineEnd?
+
+  static let newerHint = "use the version of martlet that made it, or a newer one"
 
   /// In the store, without a suffix.
   var stem: String {
@@ -37,7 +41,7 @@ public struct Slice: Sendable, Hashable {
   }
 
   var document: Document {
-    [
+    var out: Document = [
       "format": "martlet-slice", "version": 1, "replicaSetId": .string(replicaSetID),
       "start": .string(OplogTime.text(start)), "end": .string(OplogTime.text(end)),
       "startTime": .string(Moment.iso(Int64(start.seconds))),
@@ -47,6 +51,18 @@ public struct Slice: Sendable, Hashable {
       "databases": .array(databases.map { .string($0) }),
       "serverVersion": .string(serverVersion),
     ]
+    if let endsTimeline { out.append("endsTimeline", .document(endsTimeline.document)) }
+    return out
+  }
+
+  /// The times in a name of the catalog.
+  static func times(inName name: String) -> (start: Timestamp, end: Timestamp)? {
+    let stem = (name.split(separator: "/").last ?? "").prefix { $0 != "." }
+    let times = stem.split(separator: "_").compactMap {
+      OplogTime.parse($0.split(separator: "-").joined(separator: ":"))
+    }
+    guard times.count == 2, times[0] <= times[1] else { return nil }
+    return (times[0], times[1])
   }
 
   public init(
@@ -70,8 +86,7 @@ public struct Slice: Sendable, Hashable {
     let reader = ManifestReader(document: document, path: path)
     guard try reader.integer("version") <= 1 else {
       throw BackupError(
-        .unsupported, "the slice was written by a newer version", path: path,
-        hint: "use the version of martlet that made it, or a newer one")
+        .unsupported, "the slice was written by a newer version", path: path, hint: Self.newerHint)
     }
     guard let start = try reader.oplogTime("start"), let end = try reader.oplogTime("end") else {
       throw reader.damaged("start")
@@ -84,6 +99,7 @@ public struct Slice: Sendable, Hashable {
       beginsChain: document["beginsChain"]?.boolValue ?? false,
       databases: try reader.strings("databases"),
       serverVersion: try reader.string("serverVersion"))
+    endsTimeline = TimelineEnd(document["endsTimeline"]?.documentValue)
   }
 }
 
@@ -91,6 +107,25 @@ public struct Slice: Sendable, Hashable {
 public struct SliceChain: Sendable, Hashable {
   public let replicaSetID: String
   public let slices: [Slice]
+  /// Slices that only a newer version can read: a recovery ends before the first that it needs.
+  public var newer: [NewerSlice] = []
+
+  /// All that is known of it is its name.
+  public struct NewerSlice: Sendable, Hashable {
+    public let path: String
+    public let start: Timestamp
+    public let end: Timestamp
+  }
+
+  /// Where restores have ended timelines; of the two marks of one the first.
+  public var ends: [(at: Timestamp, end: TimelineEnd)] {
+    var out: [(at: Timestamp, end: TimelineEnd)] = []
+    for slice in slices {
+      guard let end = slice.endsTimeline, out.last?.end != end else { continue }
+      out.append((slice.end, end))
+    }
+    return out
+  }
 
   /// A stretch without a hole.
   public struct Run: Sendable, Hashable {
@@ -120,7 +155,7 @@ public struct SliceChain: Sendable, Hashable {
         if slice.databases.isEmpty { return true }
         guard let databases else { return false }
         return databases.isSubset(of: slice.databases)
-      })
+      }, newer: newer)
   }
 
   /// The contiguous stretches.
@@ -162,12 +197,13 @@ public struct SliceCatalog: Sendable {
       let id = String(entry.name.dropFirst("oplog/".count))
       chains.append(try chain(id))
     }
-    return chains.filter { !$0.slices.isEmpty }
+    return chains.filter { !$0.slices.isEmpty || !$0.newer.isEmpty }
   }
 
   /// The chain of a replica set; empty when there is none.
   public func chain(_ replicaSetID: String) throws(BackupError) -> SliceChain {
     var slices: [Slice] = []
+    var newer: [SliceChain.NewerSlice] = []
     for entry in try store.list("oplog/\(replicaSetID)", recursively: true)
     where entry.name.hasSuffix(Self.descriptionSuffix) {
       let bytes: [UInt8]
@@ -177,106 +213,16 @@ public struct SliceCatalog: Sendable {
       }
       // A description that is cut is a slice that is not there: the gap shows by itself.
       guard let document = try? SealedText.open(bytes, path: entry.name) else { continue }
-      slices.append(try Slice(document, path: entry.name))
+      do throws(BackupError) { slices.append(try Slice(document, path: entry.name)) } catch {
+        guard error.code == .unsupported, let times = Slice.times(inName: entry.name) else {
+          throw error
+        }
+        newer.append(SliceChain.NewerSlice(path: entry.name, start: times.start, end: times.end))
+      }
     }
     return SliceChain(
       replicaSetID: replicaSetID,
-      slices: slices.sorted { ($0.start, $0.end) < ($1.start, $1.end) })
-  }
-}
-
-/// A stretch of time that can be recovered to.
-public struct RestorableWindow: Sendable, Hashable {
-  /// The base to begin with.
-  public let base: String
-  /// Both inclusive.
-  public let start: Timestamp
-  public let end: Timestamp
-  /// Only these can be; all of the server when empty.
-  public var databases: [String] = []
-
-  /// For people: local times.
-  public func text(zone: Zone = .local) -> String {
-    let first = Moment.text(Int64(start.seconds), zone: zone)
-    let last = Moment.text(Int64(end.seconds), zone: zone)
-    let times = start == end ? first : "\(first) to \(last)"
-    return databases.isEmpty ? times : "\(times) (\(databases.joined(separator: ", ")) only)"
-  }
-}
-
-/// Which moments can be recovered to. Pure.
-public enum RestorableWindows {
-  /// One window for each stretch and what it has of the server, oldest first. A base without slices is a
-  /// window of one moment.
-  public static func all(_ sets: [BackupSet], _ chains: [SliceChain]) -> [RestorableWindow] {
-    let captured = Set(chains.flatMap(\.slices).flatMap(\.databases)).sorted()
-    var windows: [RestorableWindow] = []
-    for set in sets.filter(isBase).sorted(by: { $0.time < $1.time }) {
-      guard let manifest = set.manifest, let moment = manifest.consistency?.moment else { continue }
-      let own = manifest.database.map { [$0] } ?? []
-      let end = reach(set, chains) ?? moment
-      add(RestorableWindow(base: set.id, start: moment, end: max(end, moment), databases: own))
-      // A capture of some databases may lead further for these.
-      for name in captured where manifest.database == nil {
-        guard let further = reach(set, chains, [name]), further > end else { continue }
-        add(RestorableWindow(base: set.id, start: moment, end: further, databases: [name]))
-      }
-    }
-    return windows
-
-    func add(_ window: RestorableWindow) {
-      // What a base reaches belongs to the window that an older one has begun, when it did.
-      let last = windows.last { $0.databases == window.databases }
-      if let last, last.end >= window.start, last.end == window.end { return }
-      windows.append(window)
-    }
-  }
-
-  /// A safety backup lacks what its restore had loaded beside, and the oplog renames that later.
-  static func isBase(_ set: BackupSet) -> Bool {
-    set.isGood && set.manifest?.data != nil && set.manifest?.safetyFor == nil
-  }
-
-  /// The last time that slices lead to from this base, for these databases; nil is all that it has.
-  static func reach(
-    _ set: BackupSet, _ chains: [SliceChain], _ databases: Set<String>? = nil
-  ) -> Timestamp? {
-    guard let manifest = set.manifest, let id = manifest.server?.replicaSetID,
-      let from = manifest.consistency?.replayStart
-    else { return nil }
-    let wanted = databases ?? manifest.database.map { [$0] }
-    let runs = chains.filter { $0.replicaSetID == id }.flatMap { $0.limited(to: wanted).runs }
-    return runs.first { $0.covers(from) }?.end
-  }
-
-  /// The newest base from which `time` can be reached.
-  /// - Throws: ``BackupError`` `.unreachableTime` with what can be reached; `.usage` when bases of several
-  ///   replica sets or databases could be meant.
-  public static func base(
-    for time: Timestamp, _ sets: [BackupSet], _ chains: [SliceChain],
-    scope: RecoveryScope = RecoveryScope()
-  ) throws(BackupError) -> BackupSet {
-    let candidates = sets.filter { set in
-      guard isBase(set), scope.takes(set),
-        let moment = set.manifest?.consistency?.moment, moment <= time
-      else { return false }
-      // All of a second is there only when something later is: nothing is guessed.
-      guard let reach = reach(set, chains, scope.databases) else { return moment == time }
-      return time <= reach
-    }
-    // By the server's time: the clock of the host that made them may have jumped.
-    let newest = try scope.unambiguous(candidates).max { a, b in
-      let (first, second) = (a.manifest?.consistency?.moment, b.manifest?.consistency?.moment)
-      return (first ?? Timestamp(rawValue: 0)) < (second ?? Timestamp(rawValue: 0))
-    }
-    if let newest { return newest }
-    let windows = all(sets.filter { scope.takes($0) }, chains).map { $0.text() }
-    throw BackupError(
-      .unreachableTime,
-      "\(Moment.text(Int64(time.seconds))) (local) cannot be reached"
-        + (scope.databases.map { " for \($0.sorted().joined(separator: ", "))" } ?? ""),
-      hint: windows.isEmpty
-        ? "nothing can be recovered to; martlet backup run makes a base"
-        : "what can be: " + windows.joined(separator: "; "))
+      slices: slices.sorted { ($0.start, $0.end) < ($1.start, $1.end) },
+      newer: newer.sorted { $0.start < $1.start })
   }
 }

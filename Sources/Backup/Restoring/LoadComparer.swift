@@ -61,8 +61,9 @@ final class LoadComparer: Sendable {
   }
 
   /// The documents, while they are those of the archive.
+  /// - Parameter hasIndexes: without its index nothing expires.
   /// - Throws: ``BackupError`` `.mismatch`.
-  func documents(_ summary: LoadSummary) throws {
+  func documents(_ summary: LoadSummary, hasIndexes: Bool) throws {
     options.notice?("comparing what was loaded with the manifest")
     let wanted = Dictionary(
       manifest.collections.map { ($0.namespace, $0) }, uniquingKeysWith: { a, _ in a })
@@ -73,7 +74,8 @@ final class LoadComparer: Sendable {
           let wanted = wanted[loaded.source.description]
         else { continue }
         try archived(loaded, wanted)
-        let result = try compare(loaded, place, wanted, reader)
+        let expires = place.expires && hasIndexes && !options.comparesExpiring
+        let result = try compare(loaded, place, wanted, expires, reader)
         results.withLock { $0[loaded.target] = result }
       }
     }
@@ -96,10 +98,10 @@ final class LoadComparer: Sendable {
 
   private func compare(
     _ loaded: LoadSummary.Collection, _ place: Place, _ wanted: Manifest.Collection,
-    _ reader: ReadBack
+    _ expires: Bool, _ reader: ReadBack
   ) throws -> Compared {
     var result = Compared(namespace: place.target, extent: .exact, documents: wanted.count)
-    guard !place.expires || options.comparesExpiring else {
+    guard !expires else {
       result.extent = .none
       result.reason = "documents expire in it"
       return result
@@ -140,7 +142,7 @@ final class LoadComparer: Sendable {
   /// All that is to be there is, with its indexes; after a replay as the archive and the oplog say.
   /// - Throws: ``BackupError`` `.mismatch`.
   func finish(_ summary: LoadSummary, replayed: Bool) throws -> [Compared] {
-    if !replayed { try documents(summary) }
+    if !replayed { try documents(summary, hasIndexes: true) }
     return try pool.withClient { client in
       let there = try there(Set(summary.collections.map(\.target.database)), client)
       let reader = ReadBack(client: client, cancellation: options.cancellation)

@@ -30,6 +30,7 @@ struct ReplaySource {
         "the backup is of \(Moment.text(Int64(moment.seconds))) (local), later than the time asked for",
         path: base.id, hint: "leave the backup out and the right one is chosen")
     }
+    if end.isInclusive, end.time == moment { return nil }
     guard let id = manifest.server?.replicaSetID else {
       throw BackupError(.unreachableTime, "the backup does not say of which replica set it is")
     }
@@ -37,13 +38,11 @@ struct ReplaySource {
     let chain = try SliceCatalog(store).chain(id).limited(to: wanted)
     // A snapshot needs what is after it; a fuzzy dump what is after its start, inclusive.
     guard let run = chain.runs.first(where: { $0.covers(start) }),
-      let reach = run.end, end.time <= reach
+      let reach = RestorableWindows.reach(base, [chain], wanted), end.time <= reach
     else {
-      let sets = try Catalog(store).sets()
-      let windows = RestorableWindows.all(sets, try SliceCatalog(store).chains()).map { $0.text() }
-      throw BackupError(
-        .unreachableTime, "the captured oplog does not lead from the backup to the time asked for",
-        path: base.id, hint: "what can be recovered to: " + windows.joined(separator: "; "))
+      let chains = try SliceCatalog(store).chains()
+      throw RestorableWindows.unreachable(
+        end.time, try Catalog(store).sets(), chains, from: base, for: wanted)
     }
     let isInclusive = consistency.time == nil
     var collector = try EntryCollector(

@@ -109,6 +109,8 @@ public struct RestoreReport: Sendable {
   /// Writes after the safety backup and before the swap, which were added to it.
   public var lateWrites: Int64 = 0
   public var notices: [String] = []
+  /// The oplog of this server is captured, and recovery to a moment after this restore needs a new base.
+  public var endsTimeline = false
   public var durationMilliseconds: Int64 = 0
 
   public init(backup: String) { self.backup = backup }

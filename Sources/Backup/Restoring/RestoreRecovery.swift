@@ -43,6 +43,9 @@ struct RestoreRecovery {
           options.notice?("what was replaced is kept as \(kept)")
         }
         try addLateWrites(swaps, safety)
+        let mark = TimelineEnd(
+          backup: document["backup"]?.stringValue ?? "", run: token, databases: theirs)
+        try? mark.leave(.after, client)
       } else {
         try drop(try Temporary(token: token).stem)
         options.notice?("removed what an earlier restore had loaded before it died")

@@ -1,5 +1,5 @@
 internal import BSON
-public import Dump
+internal import Dump
 import Fingerprint
 public import MongoDB
 
@@ -52,27 +52,48 @@ public struct RestoreRunner: Sendable {
       ?? LateWrites.source(plan.backup, store, options)
     defer { oplog?.remove() }
     var report = RestoreReport(backup: plan.backup.id)
+    let temporary = Temporary()
+    let isWhole = manifest.database == nil && options.only.isEmpty
+    let mark = TimelineEnd(
+      backup: plan.backup.id, run: temporary.token, databases: isWhole ? [] : databases.sorted())
+    // What only adds new names beside the old ones leaves the timeline as it is.
+    let endsTimeline = plan.items.contains { $0.source == $0.target || $0.liveCount != nil }
     var late: [LateMade] = []
     if plan.items.contains(where: { $0.way == .swap }) {
-      late = try beside(plan, manifest, oplog, &report)
+      late = try beside(plan, manifest, oplog, temporary, &report) { report in
+        if endsTimeline { try leave(mark, .before, &report) }
+      }
     } else {
       report.safetyBackup = try safety(plan, [])
+      if endsTimeline { try leave(mark, .before, &report) }
     }
     try inPlace(plan, late, manifest, oplog, &report)
     if options.users, plan.users > 0 {
       try mergeUsers(manifest)
       report.users = true
     }
-    leaveMark(plan.backup.id)
+    if endsTimeline { try leave(mark, .after, &report) }
     report.durationMilliseconds = Moment.ticks() - ticks
     return report
   }
 
-  /// A note in the oplog: what was before it is another timeline. Not everybody may write there.
-  private func leaveMark(_ id: String) {
-    let data: Document = ["martlet": ["restore": .string(id), "event": "after"]]
-    _ = try? pool.withClient {
-      try $0.run(["appendOplogNote": 1, "data": .document(data)], on: "admin")
+  /// Marks the oplog: what is before is another timeline. A standalone has none.
+  func leave(_ mark: TimelineEnd, _ event: TimelineEnd.Event, _ report: inout RestoreReport) throws
+  {
+    try pool.withClient { client in
+      guard case .replicaSet = try client.hello().topology else { return }
+      do throws(MongoError) { try mark.leave(event, client) } catch {
+        let text =
+          "the end of the timeline could not be marked in the oplog (\(error.message)): take a new "
+          + "backup, and recover to nothing after this restore with an older one"
+        guard !report.notices.contains(text) else { return }
+        report.notices.append(text)
+        options.notice?(text)
+      }
+      // Who may not read it has no capture either.
+      if let id = try? ReplicaSet.id(client) {
+        report.endsTimeline = try !SliceCatalog(store).chain(id).slices.isEmpty
+      }
     }
   }
 
@@ -102,9 +123,9 @@ public struct RestoreRunner: Sendable {
   // MARK: - Beside and swap
 
   private func beside(
-    _ plan: RestorePlan, _ manifest: Manifest, _ oplog: ReplaySource?, _ report: inout RestoreReport
+    _ plan: RestorePlan, _ manifest: Manifest, _ oplog: ReplaySource?, _ temporary: Temporary,
+    _ report: inout RestoreReport, beforeSwap: (inout RestoreReport) throws -> Void
   ) throws -> [LateMade] {
-    let temporary = Temporary()
     let items = plan.items.filter { $0.way == .swap }
     let databases = Set(items.map(\.target.database)).sorted()
     try pool.withClient { client in
@@ -125,6 +146,7 @@ public struct RestoreRunner: Sendable {
       let late = try lateMade(temporary)
       let replaced = try live(swaps.map(\.target) + late.map(\.target))
       report.safetyBackup = try safety(plan, replaced)
+      try beforeSwap(&report)
       try perform(swaps, way, temporary, &report)
       return late
     } catch {
@@ -226,7 +248,7 @@ public struct RestoreRunner: Sendable {
     // Not worth replaying over what is not whole.
     load.beforeReplay = { summary in
       try failures.check()
-      try comparer.documents(summary)
+      try comparer.documents(summary, hasIndexes: false)
     }
     var source = try store.get(manifest.id + "/" + data.name)
     if data.isEncrypted { source = try options.age.decrypting(source) }

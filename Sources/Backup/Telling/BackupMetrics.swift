@@ -54,6 +54,10 @@ public struct BackupMetrics: Sendable {
     page.add(
       "martlet_oplog_gaps", "Gaps in the captured oplog.",
       samples: [("", Int64(chains.reduce(0) { $0 + $1.gaps.count }))])
+    page.add(
+      "martlet_oplog_base_needed",
+      "Captured oplogs without a backup since their last gap or restore.",
+      samples: [("", Int64(chains.filter { RestorableWindows.needsBase($0, sets) }.count))])
     if let event {
       var code: Int64 = 0
       if case .failed(_, _, let exitCode) = event { code = Int64(exitCode) }

@@ -80,6 +80,9 @@ struct OplogStatusCommand: LeafCommand {
       status = try OplogStatus.read(try base.store())
     }
     context.console.show(OplogStatusPage(status: status))
+    if status.chains.contains(where: status.needsBase) {
+      context.console.next("martlet backup run")
+    }
     return .done
   }
 }
@@ -112,6 +115,12 @@ struct OplogStatusPage: CommandOutput {
                   "before": .string(OplogTime.text($0.before)),
                 ]
               }),
+            "timelineEnds": .array(
+              chain.ends.map {
+                ["at": .string(OplogTime.text($0.at)), "restored": .string($0.end.backup)]
+              }),
+            "needsBase": .bool(status.needsBase(chain)),
+            "newerSlices": .strings(chain.newer.map(\.path)),
           ]
         }),
     ]
@@ -134,6 +143,23 @@ struct OplogStatusPage: CommandOutput {
             + StyledText(
               "\(Moment.text(Int64(gap.after.seconds))) to \(Moment.text(Int64(gap.before.seconds)))"
             ))
+      }
+      for end in chain.ends {
+        page.line(
+          "  a timeline ended at \(Moment.text(Int64(end.at.seconds))): \(end.end.backup) was restored"
+        )
+      }
+      if let newer = chain.newer.first {
+        page.line(
+          StyledText("  not readable: ", .bad)
+            + StyledText(
+              "\(chain.newer.count) slices from \(Moment.text(Int64(newer.start.seconds))) on were written by a newer version"
+            ))
+      }
+      if status.needsBase(chain) {
+        page.line(
+          StyledText("  a new base is needed: ", .bad)
+            + StyledText("without it nothing after the last gap or restore can be recovered to"))
       }
     }
     if let lag = status.lag { page.line("behind the server: \(Quantity.time(.seconds(lag)))") }

@@ -131,10 +131,11 @@ struct RestoreCommand: LeafCommand {
       let report = try RestoreRunner(store, pool: pool, options: restore).run(chosen)
       progress.finish()
       context.console.show(RestoreReportPage(report: report))
-      if toTime != nil || beforeMigration != nil {
-        context.console.status("the old timeline ends here: take a new base")
+      if report.endsTimeline {
+        context.console.warn(
+          "the old timeline ends here: recovery to a later moment needs a new base")
       }
-      context.console.next(toTime == nil ? "martlet validate after" : "martlet backup run")
+      context.console.next(report.endsTimeline ? "martlet backup run" : "martlet validate after")
       return .done
     } catch {
       progress.finish()
@@ -302,7 +303,8 @@ struct RestoreReportPage: CommandOutput {
       "restored": .strings(report.restored.map(\.description)),
       "documents": .integer(report.documents), "replayed": .integer(report.replayed),
       "kept": .strings(report.kept.map(\.description)), "users": .bool(report.users),
-      "lateWrites": .integer(report.lateWrites),
+      "lateWrites": .integer(report.lateWrites), "endsTimeline": .bool(report.endsTimeline),
+      "notices": .strings(report.notices),
       "compared": ComparedPart(compared: report.compared, replayed: report.replayed).json,
       "durationMs": .integer(report.durationMilliseconds),
     ]
