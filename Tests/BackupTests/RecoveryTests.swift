@@ -160,6 +160,72 @@ import Testing
     }
   }
 
+  @Test(
+    "what was made after the base is renamed too, beside and in place, inside a database and out of it",
+    arguments: [false, true], [false, true])
+  func renamed(_ inPlace: Bool, _ elsewhere: Bool) throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        _ = try database.insert("late", [["_id": 1], ["_id": 2]])
+        _ = try database.run([
+          "create": "seen", "viewOn": "late", "pipeline": [["$match": ["_id": 1]]],
+        ])
+        _ = try database.run([
+          "create": "series", "timeseries": ["timeField": "t", "metaField": "m"],
+        ])
+        _ = try database.run([
+          "createIndexes": "series",
+          "indexes": [
+            ["key": ["m.x": 1, "t": -1], "name": "m_1_t_-1"], ["key": ["v": 1], "name": "v_1"],
+          ],
+        ])
+        _ = try database.insert("series", [["t": .date(DateTime(milliseconds: 5)), "v": 1]])
+      }
+      let time = try now(shop)
+      let series = try shop.tally("system.buckets.series")
+      let late = try shop.tally("late")
+      try shop.server.withDatabase { database in
+        _ = try database.insert("series", [["t": .date(DateTime(milliseconds: 9)), "v": 2]])
+        _ = try database.insert("late", [["_id": 3]])
+      }
+      try capture(shop)
+      let live = try shop.collections()
+      let database = elsewhere ? shop.name + "_copy" : shop.name
+      defer {
+        _ = try? shop.server.pool.withClient { try $0.run(["dropDatabase": 1], on: database) }
+      }
+      let report = try shop.restore(nil) { options in
+        options.time = .entry(time)
+        options.inPlace = inPlace
+        options.renames = [
+          try NamespaceRename(from: shop.name + ".*", to: database + ".old_*"),
+          try NamespaceRename(from: shop.name + ".series", to: database + ".readings"),
+        ]
+      }
+      #expect(!report.endsTimeline)
+      #expect(try shop.tally("system.buckets.readings", database: database) == series)
+      #expect(try shop.tally("old_late", database: database) == late)
+      #expect(
+        report.compared.filter { $0.reason == "made after the backup" }.map(\.namespace.collection)
+          .sorted() == ["old_late", "old_seen", "readings"])
+      try shop.server.pool.withClient { client in
+        let copy = client.database(database)
+        let names = try Set(copy.listCollections().map(\.name))
+        #expect(!names.contains { $0.hasPrefix(Temporary.prefix) })
+        #expect(names.contains("old_seen"))
+        if elsewhere { #expect(!names.contains("series") && !names.contains("late")) }
+        let indexes = try copy.listIndexes("readings")
+        let index = indexes.first { $0.name == "m_1_t_-1" }
+        #expect(index?.key == ["m.x": 1, "t": -1])
+        #expect(indexes.first { $0.name == "v_1" }?.key == ["v": 1])
+      }
+      // The live ones are as they were.
+      #expect(try live.isSubset(of: shop.collections()))
+      #expect(try shop.tally("late").count == 3)
+    }
+  }
+
   @Test("the moment before a migration is found by its mark")
   func marks() throws {
     try Shop.run { shop in

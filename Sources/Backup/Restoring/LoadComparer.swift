@@ -25,6 +25,10 @@ public struct Compared: Sendable, Hashable {
   public var indexes = 0
   /// Why it is not exact.
   public var reason: String?
+
+  static func lateMade(_ namespace: Namespace) -> Compared {
+    Compared(namespace: namespace, extent: .none, reason: "made after the backup")
+  }
 }
 
 /// Compares what a load has put into the server with the manifest: documents before an oplog is
@@ -164,7 +168,11 @@ final class LoadComparer: Sendable {
           if !loaded.isView { result.indexes = try indexes(loaded, reader) }
         }
         if loaded.isReplayed, result.extent == .exact { result.extent = .beforeReplay }
-        if places[loaded.target] != nil { out.append(result) }
+        if places[loaded.target] != nil {
+          out.append(result)
+        } else if self.options.inPlace, !loaded.isGone {
+          out.append(.lateMade(loaded.target))
+        }
       }
       return out.sorted { $0.namespace < $1.namespace }
     }

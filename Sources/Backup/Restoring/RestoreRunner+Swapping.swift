@@ -5,6 +5,8 @@ internal import MongoDB
 
 /// A view or a time-series that a replay has made and the base lacks: neither can be renamed.
 struct LateMade {
+  /// In the oplog.
+  var source: Namespace
   var target: Namespace
   /// Of a view; nil for a time-series.
   var view: Document?
@@ -35,6 +37,12 @@ extension RestoreRunner {
               target: target, temporary: place, kept: nil, uuid: info.uuid,
               expiries: Self.expiries(specs[place] ?? [], target)))
         }
+      }
+      var seen: Set<Namespace> = []
+      for swap in swaps where !seen.insert(swap.target).inserted {
+        throw BackupError(
+          .conflict, "two collections would become it: one of them was made after the backup",
+          namespace: swap.target.description, hint: "give each a name of its own with --rename")
       }
       return swaps
     }
@@ -114,16 +122,20 @@ extension RestoreRunner {
 
   // MARK: - Made by a replay
 
-  func lateMade(_ temporary: Temporary) throws -> [LateMade] {
+  func lateMade(_ summary: LoadSummary, _ temporary: Temporary) throws -> [LateMade] {
     guard options.end != nil else { return [] }
+    let sources = Dictionary(
+      summary.collections.map { ($0.target, $0.source) }, uniquingKeysWith: { a, _ in a })
     return try pool.withClient { client in
       try RestoreRecovery.databases(client).flatMap { database in
         try client.database(database).listCollections().compactMap { info in
           guard info.name.hasPrefix(temporary.stem), info.type != .collection,
             !info.name.hasPrefix("system.")
           else { return nil }
-          let name = Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
-          return LateMade(target: name, view: info.type == .view ? info.options : nil)
+          let target = Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
+          return LateMade(
+            source: sources[Namespace(database, info.name)] ?? target, target: target,
+            view: info.type == .view ? info.options : nil)
         }
       }
     }
@@ -141,6 +153,7 @@ extension RestoreRunner {
   }
 
   /// Makes the views; drops the time-series, which are made and filled by replaying once more.
+  /// - Returns: the names of those in the oplog.
   func remake(_ late: [LateMade], _ report: inout RestoreReport) throws -> [Namespace] {
     try pool.withClient { client in
       for item in late {
@@ -152,10 +165,6 @@ extension RestoreRunner {
         _ = try client.run(command, on: item.target.database, options: .majority)
       }
     }
-    let series = late.filter { $0.view == nil }
-    if !series.isEmpty, !options.renames.isEmpty {
-      options.notice?("time-series made after the base keep their names")
-    }
-    return series.map(\.target)
+    return late.filter { $0.view == nil }.map(\.source)
   }
 }

@@ -143,10 +143,13 @@ public struct RestoreRunner: Sendable {
       report.replayed = summary.replayed
       try options.cancellation.check()
       let swaps = try swaps(items, summary, temporary)
-      let late = try lateMade(temporary)
+      let late = try lateMade(summary, temporary)
       let replaced = try live(swaps.map(\.target) + late.map(\.target))
       report.safetyBackup = try safety(plan, replaced)
       try beforeSwap(&report)
+      let known = Set(items.map(\.target))
+      report.compared += (swaps.map(\.target) + late.map(\.target))
+        .filter { !known.contains($0) }.sorted().map(Compared.lateMade)
       try perform(swaps, way, temporary, &report)
       return late
     } catch {
@@ -172,14 +175,10 @@ public struct RestoreRunner: Sendable {
     var selection = try pool.withClient { client in
       try RestorePlanner(client: client, options: options).selection(manifest)
     }
-    let user = NamespaceSelection(renames: options.renames)
-    // The last of these that matches counts. Nothing may go where it is live.
-    var renames = [try NamespaceRename(from: "*.*", to: "*." + temporary.stem + "*")]
-    for database in Set(items.map(\.source.database)).sorted() {
-      let target = try user.target(of: Namespace(database, "martlet")).database
-      renames.append(
-        try NamespaceRename(from: database + ".*", to: target + "." + temporary.stem + "*"))
-    }
+    // Nothing may go where it is live: what a replay makes gets its new name with a prefix.
+    selection.prefix = temporary.stem
+    // The last of these that matches counts.
+    var renames = options.renames
     for item in items where item.way != .swap {
       // Time-series and views have their own pass.
       selection.excludes.append(

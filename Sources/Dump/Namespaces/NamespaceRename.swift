@@ -109,6 +109,8 @@ public struct NamespaceSelection: Sendable {
   public var excludes: [NamespacePattern]
   /// The pair given last goes first; one is applied, once.
   public var renames: [NamespaceRename]
+  /// What every collection's new name begins with; it is put before those that do not yet.
+  public var prefix = ""
 
   public init(
     includes: [NamespacePattern] = [], excludes: [NamespacePattern] = [],
@@ -137,8 +139,14 @@ public struct NamespaceSelection: Sendable {
           .usage, "'\(rename.from)' to '\(rename.to)' gives '\(name)', which is not a namespace",
           namespace: logical.description)
       }
-      return namespace.isBuckets ? target.buckets : target
+      return prefixed(target, isBuckets: namespace.isBuckets)
     }
-    return namespace
+    return prefix.isEmpty ? namespace : prefixed(logical, isBuckets: namespace.isBuckets)
+  }
+
+  private func prefixed(_ target: Namespace, isBuckets: Bool) -> Namespace {
+    var target = target
+    if !target.collection.hasPrefix(prefix) { target.collection = prefix + target.collection }
+    return isBuckets ? target.buckets : target
   }
 }

@@ -26,7 +26,7 @@ extension OplogReplayer {
     case "create": try create(object, target)
     case "drop": try drop(target)
     case "collMod": try modify(object, target)
-    case "createIndexes", "commitIndexBuild": addIndexes(object, target)
+    case "createIndexes", "commitIndexBuild": try addIndexes(object, target)
     case "dropIndexes", "dropIndex", "deleteIndex", "deleteIndexes":
       if let which = object["index"] {
         withCatalog { $0.remove(which, from: target.logical) }
@@ -165,14 +165,40 @@ extension OplogReplayer {
 
   private var overlapIsFine: Set<Int> { [26] }
 
-  private mutating func addIndexes(_ object: Document, _ target: Namespace) {
+  private mutating func addIndexes(_ object: Document, _ target: Namespace) throws {
     var specs = (object["indexes"]?.arrayValue ?? []).compactMap(\.documentValue)
     if specs.isEmpty {
       specs = [object.filteringElements { $0.key != "createIndexes" }]
     }
+    if target.isBuckets {
+      let series = try client.database(target.database).listCollections(
+        filter: ["name": .string(target.logical.collection)]
+      ).first?.options["timeseries"]?.documentValue
+      let meta = series?["metaField"]?.stringValue
+      specs = specs.map { Self.ofSeries($0, metaField: meta) }
+    }
     withCatalog { catalog in
       for spec in specs { catalog.add(spec, to: target.logical) }
     }
+  }
+
+  /// The index of a time-series as users make it; the oplog has the one on its buckets.
+  static func ofSeries(_ spec: Document, metaField: String?) -> Document {
+    if let original = spec["originalSpec"]?.documentValue { return original }
+    var key = Document()
+    for element in spec["key"]?.documentValue ?? [:] {
+      var name = element.key
+      if let metaField, name == "meta" || name.hasPrefix("meta.") {
+        name = metaField + name.dropFirst("meta".count)
+      } else if name.hasPrefix("control.min.") || name.hasPrefix("control.max.") {
+        // A field stands in it twice, with the lower and the upper bound of each bucket.
+        name = String(name.dropFirst("control.min.".count))
+      }
+      if !key.has(name) { key.append(name, element.value) }
+    }
+    var out = spec
+    out["key"] = .document(key)
+    return out
   }
 
   // MARK: - Views
