@@ -179,10 +179,24 @@ public struct Catalog: Sendable {
   public func debris() throws(BackupError) -> [String] {
     var names: [String] = []
     for name in try store.folders() where SetID.isID(name) {
+      let manifest = name + "/" + Manifest.name
       let files = try store.list(name, recursively: false)
-      if !files.contains(where: { $0.name == name + "/" + Manifest.name }) { names.append(name) }
+      if files.contains(where: { $0.name == manifest }) { continue }
+      // A listing may lack what is there, and what this names is removed: the store has to say it of the
+      // manifest itself.
+      if try !has(manifest) { names.append(name) }
     }
     return names
+  }
+
+  private func has(_ name: String) throws(BackupError) -> Bool {
+    do throws(BackupError) {
+      _ = try store.get(name)
+      return true
+    } catch {
+      guard error.code == .notFound else { throw error }
+      return false
+    }
   }
 
   /// Removes a set: the manifest first, so that it is no backup from then on.

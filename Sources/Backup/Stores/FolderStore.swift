@@ -49,8 +49,12 @@ public struct FolderStore: Store {
     for name in names where !name.hasPrefix(Self.partialPrefix) {
       let inStore = folder.isEmpty ? name : folder + "/" + name
       var status = stat()
-      // Gone since the listing: somebody else's business.
-      guard lstat(full + "/" + name, &status) == 0 else { continue }
+      guard lstat(full + "/" + name, &status) == 0 else {
+        // Gone since the listing: somebody else's business. Anything else would make a whole set look
+        // like one that lacks files.
+        if errno == ENOENT { continue }
+        throw Disk.failure("stat", full + "/" + name)
+      }
       if status.st_mode & S_IFMT == S_IFDIR {
         if recursively {
           out += try list(inStore, recursively: true)
@@ -214,13 +218,23 @@ enum Disk {
       throw failure("open", folder)
     }
     defer { closedir(handle) }
+    return try names(handle, folder)
+  }
+
+  /// Reads an open folder to its end.
+  /// - Throws: ``BackupError`` `.store` when the end was not reached: part of a listing is none.
+  static func names(_ handle: OpaquePointer, _ folder: String) throws(BackupError) -> [String] {
     var names: [String] = []
-    while let entry = readdir(handle) {
+    while true {
+      // The end and a failure look the same but for this.
+      errno = 0
+      guard let entry = readdir(handle) else { break }
       let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
         pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
       if name != ".", name != ".." { names.append(name) }
     }
+    guard errno == 0 else { throw failure("read", folder) }
     return names
   }
 

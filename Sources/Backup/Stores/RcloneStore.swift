@@ -84,9 +84,14 @@ public struct RcloneStore: Store {
   fileprivate func stat(_ name: String) throws(BackupError) -> Int64? {
     let reply = try repeated(["lsjson", "--stat", "--no-modtime", "--no-mimetype", path(name)])
     guard reply.ending == .exited(0) else { return nil }
-    guard let document = try? ExtendedJSON.parseDocument(utf8: reply.bytes),
-      document["IsDir"]?.boolValue != true, let size = document["Size"]?.integerValue
-    else { return nil }
+    if reply.bytes.starts(with: Array("null".utf8)) { return nil }
+    guard let document = try? ExtendedJSON.parseDocument(utf8: reply.bytes) else {
+      throw BackupError(.store, "rclone's answer cannot be read", path: name)
+    }
+    if document["IsDir"]?.boolValue == true { return nil }
+    guard let size = document["Size"]?.integerValue else {
+      throw BackupError(.store, "rclone does not tell the file's size", path: name)
+    }
     return size
   }
 
