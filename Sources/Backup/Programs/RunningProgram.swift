@@ -12,11 +12,14 @@ final class RunningProgram: Sendable {
   enum Ending: Sendable, Hashable, CustomStringConvertible {
     case exited(Int32)
     case killed(signal: Int32)
+    /// The system cannot tell: never a success.
+    case unknown
 
     var description: String {
       switch self {
       case .exited(let code): "exit code \(code)"
       case .killed(let signal): "signal \(signal)"
+      case .unknown: "and how it ended is not known"
       }
     }
   }
@@ -52,6 +55,7 @@ final class RunningProgram: Sendable {
     }
     name = first.split(separator: "/").last.map(String.init) ?? first
     Self.ignoreBrokenPipes()
+    Self.expectChildren()
     // Another spawn between pipe and fcntl would inherit our ends, and hold them open.
     Self.spawning.lock()
     defer { Self.spawning.unlock() }
@@ -153,7 +157,9 @@ final class RunningProgram: Sendable {
     }
     reader?.join()
     let signal = status & 0x7F
-    let ending: Ending = signal == 0 ? .exited((status >> 8) & 0xFF) : .killed(signal: signal)
+    let ending: Ending =
+      result != pid
+      ? .unknown : signal == 0 ? .exited((status >> 8) & 0xFF) : .killed(signal: signal)
     state.withLock { if $0.ending == nil { $0.ending = ending } }
     return ending
   }
@@ -259,7 +265,9 @@ final class RunningProgram: Sendable {
     posix_spawnattr_setsigmask(&attributes, &none)
     var standard = sigset_t()
     sigemptyset(&standard)
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE] { sigaddset(&standard, signal) }
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGCHLD] {
+      sigaddset(&standard, signal)
+    }
     posix_spawnattr_setsigdefault(&attributes, &standard)
     var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
     if ownGroup {
@@ -294,6 +302,16 @@ final class RunningProgram: Sendable {
     sigaction(SIGPIPE, nil, &action)
     let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
     if handler == unsafeBitCast(SIG_DFL, to: Int.self) { signal(SIGPIPE, SIG_IGN) }
+  }
+
+  /// Whoever started us may have ignored the end of children, and that is inherited: the system would then
+  /// forget how they ended.
+  private static func expectChildren() {
+    var action = sigaction()
+    sigaction(SIGCHLD, nil, &action)
+    let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+    let isIgnored = handler == unsafeBitCast(SIG_IGN, to: Int.self)
+    if isIgnored || action.sa_flags & Int32(SA_NOCLDWAIT) != 0 { signal(SIGCHLD, SIG_DFL) }
   }
 
   private func collectErrors(_ descriptor: Int32) {
