@@ -114,6 +114,30 @@ private func kept(
     #expect(try kept(policy, week)["d3"] == nil)
   }
 
+  @Test("while backups fail, and when the clock has jumped ahead, what there was stays")
+  func standstill() throws {
+    for later in [40.0, 3650] {
+      let items = (0..<30).map { item("d\($0)", daysAgo: Double($0) + later) }
+      let result = try kept(RetentionPolicy(within: .seconds(10 * day)), items)
+      #expect(result.count == 11, "\(later) days later")
+      let windowed = try kept(
+        RetentionPolicy(within: .seconds(10 * day)), items, coversWindow: true)
+      #expect(windowed["d11"] == ["base of the window"])
+    }
+  }
+
+  @Test("safety backups go by the newest backup of all, since no other may follow them")
+  func occasional() throws {
+    let safety = (0..<3).map { number in
+      var item = item("s\(number)", daysAgo: 100 + Double(number), group: "safety full")
+      item.isOccasional = true
+      return item
+    }
+    let policy = RetentionPolicy(within: .seconds(10 * day))
+    #expect(try Set(kept(policy, safety + [item("a", daysAgo: 0)]).keys) == ["s0", "a"])
+    #expect(try kept(policy, safety + [item("a", daysAgo: 95)]).count == 4)
+  }
+
   @Test("slots are those of the zone's calendar")
   func zones() throws {
     // 23:30 and 00:30 UTC: two days in UTC, one day an hour further east.

@@ -1,6 +1,6 @@
 /// How many backups are kept.
 public struct RetentionPolicy: Sendable, Hashable {
-  /// All of this age or younger.
+  /// All that are at most so much older than the newest good one.
   public var within: Duration?
   /// So many, the newest.
   public var last = 0
@@ -42,6 +42,9 @@ public struct RetentionItem: Sendable, Hashable {
   public var isGood: Bool
   /// Kept whatever the policy says, and why.
   public var pinned: String?
+  /// Made on occasion and not on a schedule: its age counts from the newest good backup of all, since its
+  /// own group may never get another.
+  public var isOccasional = false
   /// Backups that are of no use without this one go by its fate: it is kept while one of them is.
   public var requires: String?
 
@@ -93,8 +96,9 @@ public struct Retention: Sendable {
         hint: "set backup.keep in martlet.yaml, for example keep: { within: 30d, last: 4 }")
     }
     var reasons: [String: [String]] = [:]
+    let newest = items.filter { $0.isGood && $0.time <= now }.map(\.time).max()
     for group in Dictionary(grouping: items, by: \.group).values {
-      judge(group.sorted { ($0.time, $0.id) > ($1.time, $1.id) }, now, &reasons)
+      judge(group.sorted { ($0.time, $0.id) > ($1.time, $1.id) }, now, newest, &reasons)
     }
     keepChains(items, &reasons)
     return items.sorted { ($0.time, $0.id) > ($1.time, $1.id) }.map {
@@ -104,7 +108,8 @@ public struct Retention: Sendable {
 
   /// `group` is sorted, the newest first.
   private func judge(
-    _ group: [RetentionItem], _ now: Int64, _ reasons: inout [String: [String]]
+    _ group: [RetentionItem], _ now: Int64, _ newestOfAll: Int64?,
+    _ reasons: inout [String: [String]]
   ) {
     for item in group {
       if let pinned = item.pinned { reasons[item.id, default: []].append(pinned) }
@@ -119,7 +124,10 @@ public struct Retention: Sendable {
     for item in group where !item.isGood && !present.contains(where: { $0.time > item.time }) {
       reasons[item.id, default: []].append("damaged, and nothing newer is good")
     }
-    keepWindow(present, now, &reasons)
+    // While backups fail, or with a clock that has jumped, time goes on and nothing may go for it.
+    let isOccasional = group.allSatisfy(\.isOccasional)
+    let reference = isOccasional ? newestOfAll : present.first?.time
+    keepWindow(present, min(now, reference ?? now), &reasons)
     for item in present.prefix(max(0, policy.last)) { reasons[item.id, default: []].append("last") }
     for slot in Slot.allCases {
       var seen: Set<[Int64]> = []
@@ -133,10 +141,10 @@ public struct Retention: Sendable {
   }
 
   private func keepWindow(
-    _ present: [RetentionItem], _ now: Int64, _ reasons: inout [String: [String]]
+    _ present: [RetentionItem], _ reference: Int64, _ reasons: inout [String: [String]]
   ) {
     guard let within = policy.within, within > .zero else { return }
-    let start = now - within.components.seconds
+    let start = reference - within.components.seconds
     for item in present where item.time >= start {
       reasons[item.id, default: []].append("within")
     }

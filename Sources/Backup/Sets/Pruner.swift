@@ -36,10 +36,12 @@ public struct Pruner: Sendable {
   public func plan(now: Int64 = Moment.now()) throws(BackupError) -> Plan {
     let sets = try Catalog(store).sets()
     let chains = try SliceCatalog(store).chains()
-    let items = sets.map { set in
-      RetentionItem(
+    let items = sets.map { set -> RetentionItem in
+      var item = RetentionItem(
         id: set.id, time: set.time, group: set.group, isGood: set.isGood,
         pinned: pinned(set))
+      item.isOccasional = set.manifest?.safetyFor != nil
+      return item
     }
     let verdicts = try Retention(policy: retention, zone: zone, coversWindow: !chains.isEmpty)
       .verdicts(items, now: now)
