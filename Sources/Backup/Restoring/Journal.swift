@@ -63,6 +63,24 @@ struct Journal {
     }
   }
 
+  /// Blocks until a majority of the members has all swaps.
+  func confirm(_ token: String, _ options: RestoreOptions) throws {
+    let change: Document = ["q": ["_id": .string(token)], "u": ["$set": ["swapped": true]]]
+    while true {
+      do {
+        _ = try client.database(Self.database).update(
+          Self.collection, [change],
+          options: CommandOptions(writeConcern: ["w": "majority", "wtimeout": 10_000]))
+        return
+      } catch {
+        // 64: the time is over. The same update again waits for the same, also when nothing changes.
+        guard error.kind == .writeConcern, error.code == 64 else { throw error }
+        options.notice?("swapped; waiting for a majority of the members to confirm it")
+        try options.cancellation.check()
+      }
+    }
+  }
+
   /// The collection stays, empty: dropping it could take another restore's entry with it.
   func end(_ token: String) throws {
     _ = try client.database(Self.database).delete(

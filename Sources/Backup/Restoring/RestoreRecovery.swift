@@ -37,6 +37,7 @@ struct RestoreRecovery {
           try requireOwn(swap, token)
           try swapper.swap(swap, swap.kept == nil ? .replace : .exchange)
         }
+        try journal.confirm(token, options)
         try drop(try Temporary(token: token).stem, except: swaps.compactMap(\.kept))
         let safety = document["safety"]?.stringValue
         for kept in try settle(swaps, safety) {

@@ -106,6 +106,7 @@ extension RestoreRunner {
         try swapper.swap(swap, way)
         report.restored.append(swap.target)
       }
+      try journal.confirm(temporary.token, options)
       // What another restore had loaded at that moment, and what a replay has made besides.
       try RestoreRecovery(client: client, options: options).drop(
         temporary.stem, except: prepared.compactMap(\.kept))

@@ -28,11 +28,10 @@ struct Swapper {
       for name in names { try? client.database(database).drop(name.collection) }
     }
     do {
-      for name in names.prefix(1) {
-        _ = try client.database(database).run(
-          ["create": .string(name.collection)], options: .majority)
-      }
-      try exchange([(names[0], names[1]), (names[1], names[2])])
+      _ = try client.database(database).run(
+        ["create": .string(names[0].collection)], options: .majority)
+      guard let uuid = try uuid(names[0]) else { return false }
+      try exchange([(names[0], names[1], uuid), (names[1], names[2], uuid)])
       return true
     } catch let error as MongoError {
       guard error.isNetwork || error.kind == .unreachable || error.kind == .cancelled else {
@@ -43,59 +42,69 @@ struct Swapper {
   }
 
   /// Swaps one; done already when the target has the temporary's UUID.
+  ///
+  /// Not confirmed by a majority yet: ``Journal/confirm(_:_:)`` is for all of them.
   func swap(_ swap: Journal.Swap, _ way: Way) throws {
-    guard try uuid(swap.target) != swap.uuid || swap.uuid == nil else {
-      return try expire(swap)
-    }
-    guard try uuid(swap.temporary) != nil else {
-      throw BackupError(
-        .conflict, "the loaded collection is not there any more", namespace: swap.target.description
-      )
-    }
-    let isLive = try uuid(swap.target) != nil
-    if isLive, way == .exchange, let kept = swap.kept {
-      try patiently { try exchange([(swap.target, kept), (swap.temporary, swap.target)]) }
-    } else {
-      try patiently {
-        let command: Document = [
-          "renameCollection": .string(swap.temporary.description),
-          "to": .string(swap.target.description), "dropTarget": true,
-        ]
-        _ = try client.run(
-          command, on: "admin",
-          options: CommandOptions(
-            writeConcern: ["w": "majority"], maxTime: .milliseconds(500)))
+    // A waiting rename stalls all writers of its target: short tries with pauses between them. What a
+    // try has done is seen in the server only: its answer may be lost or about something else.
+    for attempt in 1... {
+      do {
+        let live = try uuid(swap.target)
+        if let live, live == swap.uuid { break }
+        try attemptSwap(swap, way, live: live)
+        break
+      } catch let error as MongoError {
+        // 50: its time was over. 12587: an index build. 24: a lock was not to be had.
+        let isPassing =
+          [50, 12587, 24, 112].contains(error.code) || error.isNetwork || error.isNotPrimary
+          || error.kind == .writeConcern
+        guard isPassing, attempt < 60 else { throw error }
+        Pause.milliseconds(500)
       }
+      try options.cancellation.check()
     }
     try expire(swap)
   }
 
-  /// A waiting rename stalls all writers of its target: short tries with pauses between them.
-  private func patiently(_ body: () throws -> Void) throws {
-    for attempt in 1... {
-      try options.cancellation.check()
-      do { return try body() } catch let error as MongoError {
-        // 50: its time was over. 12587: an index build. 24: a lock was not to be had.
-        guard [50, 12587, 24, 112].contains(error.code), attempt < 60 else { throw error }
-        Pause.milliseconds(500)
-      }
+  private func attemptSwap(_ swap: Journal.Swap, _ way: Way, live: Binary?) throws {
+    guard let loaded = try uuid(swap.temporary), swap.uuid == nil || loaded == swap.uuid else {
+      throw BackupError(
+        .conflict, "the loaded collection is not there any more", namespace: swap.target.description
+      )
     }
+    if let live, way == .exchange, let kept = swap.kept {
+      guard try uuid(kept) == nil else {
+        throw BackupError(
+          .conflict, "what was replaced is kept already, and its name is taken again",
+          namespace: swap.target.description)
+      }
+      return try exchange([(swap.target, kept, live), (swap.temporary, swap.target, loaded)])
+    }
+    let command: Document = [
+      "renameCollection": .string(swap.temporary.description),
+      "to": .string(swap.target.description), "dropTarget": true,
+    ]
+    _ = try client.run(command, on: "admin", options: Self.brief)
   }
 
-  private func exchange(_ renames: [(Namespace, Namespace)]) throws {
-    let entries = renames.map { from, to -> Value in
+  /// With their UUIDs a second time of the same renames changes nothing, on any version: without
+  /// them it would put the new data where the replaced is kept.
+  private func exchange(_ renames: [(from: Namespace, to: Namespace, uuid: Binary)]) throws {
+    let entries = renames.map { from, to, uuid -> Value in
       [
-        "op": "c", "ns": .string(from.database + ".$cmd"),
+        "op": "c", "ns": .string(from.database + ".$cmd"), "ui": .binary(uuid),
         "o": [
           "renameCollection": .string(from.description), "to": .string(to.description),
           "stayTemp": false,
         ],
       ]
     }
-    _ = try client.run(
-      ["applyOps": .array(entries)], on: "admin",
-      options: CommandOptions(writeConcern: ["w": "majority"], maxTime: .milliseconds(500)))
+    _ = try client.run(["applyOps": .array(entries)], on: "admin", options: Self.brief)
   }
+
+  /// With `w: majority` the same 500 ms would be for the members too, and the error the same.
+  private static let brief = CommandOptions(
+    writeConcern: ["w": 1], maxTime: .milliseconds(500))
 
   private func expire(_ swap: Journal.Swap) throws {
     for command in swap.expiries {
