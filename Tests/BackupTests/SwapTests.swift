@@ -69,4 +69,84 @@ import Testing
     let journal = try pool.withClient { try Journal(client: $0).open() }
     #expect(journal.isEmpty)
   }
+
+  @Test(
+    "what is written to a time-series, and to anything with --in-place, up to its end is in the safety backup",
+    arguments: [false, true])
+  func lateInPlace(_ inPlace: Bool) throws {
+    try Shop.run { shop in
+      let made = try shop.backup()
+      let metrics = try shop.tally("system.buckets.metrics")
+      let pool = shop.server.pool
+      let name = shop.name
+      let points = Mutex(0)
+      let report = try shop.restore(made.id) { options in
+        options.inPlace = inPlace
+        options.notice = { text in
+          // After the safety backup, and just before it is dropped.
+          guard text.hasPrefix("swapping") || text.hasSuffix("in place") else { return }
+          let number = points.withLock { number in
+            number += 1
+            return number
+          }
+          try? pool.withClient { client in
+            let database = client.database(name)
+            let time = DateTime(milliseconds: 1_700_000_100_000 + Int64(number))
+            _ = try database.insert("metrics", [["t": .date(time), "late": .integer(number)]])
+            if inPlace { _ = try database.insert("users", [["late": .integer(number)]]) }
+          }
+        }
+      }
+      let late = points.withLock { $0 }
+      #expect(late == (inPlace ? 1 : 2))
+      #expect(try shop.tally("system.buckets.metrics") == metrics)
+      #expect(report.lateWrites > 0)
+      let safety = try #require(report.safetyBackup)
+      _ = try shop.restore(safety)
+      let found = try shop.server.withDatabase { database in
+        try ["metrics", "users"].map {
+          try database.find($0, filter: ["late": ["$exists": true]]).all().count
+        }
+      }
+      #expect(found == [late, inPlace ? late : 0])
+    }
+  }
+
+  @Test("a restore that ended while it loaded in place is loaded again by the next one")
+  func interruptedInPlace() throws {
+    try Shop.run { shop in
+      let made = try shop.backup()
+      let metrics = try shop.tally("system.buckets.metrics")
+      let cancellation = Cancellation()
+      let error = #expect(throws: (any Error).self) {
+        try shop.restore(made.id) { options in
+          options.cancellation = cancellation
+          options.notice = { if $0.hasSuffix("in place") { cancellation.cancel(.stopped) } }
+        }
+      }
+      #expect(error != nil)
+      #expect(try !shop.collections().contains("metrics"))
+      // What the application has written meanwhile.
+      try shop.server.withDatabase {
+        _ = try $0.insert("metrics", [["_id": 1, "meanwhile": true]])
+      }
+      let notices = Mutex<[String]>([])
+      _ = try shop.restore(made.id) { options in
+        options.only = [try NamespacePattern(shop.name + ".users")]
+        options.notice = { text in notices.withLock { $0.append(text) } }
+      }
+      #expect(notices.withLock { $0.contains { $0.hasPrefix("loading again") } })
+      #expect(try shop.tally("system.buckets.metrics") == metrics)
+      let left = try shop.server.pool.withClient {
+        try Journal(client: $0).open().filter { $0["backup"]?.stringValue == made.id }
+      }
+      #expect(left.isEmpty)
+      let saved = try Catalog(shop.store).sets().contains { set in
+        set.manifest?.collections.contains {
+          $0.namespace == shop.name + ".metrics" && $0.type.isEmpty == false && $0.count == 1
+        } == true
+      }
+      #expect(saved)
+    }
+  }
 }

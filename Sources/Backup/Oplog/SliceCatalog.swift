@@ -121,7 +121,7 @@ public struct SliceChain: Sendable, Hashable {
   public var ends: [(at: Timestamp, end: TimelineEnd)] {
     var out: [(at: Timestamp, end: TimelineEnd)] = []
     for slice in slices {
-      guard let end = slice.endsTimeline, out.last?.end != end else { continue }
+      guard let end = slice.endsTimeline, !out.contains(where: { $0.end == end }) else { continue }
       out.append((slice.end, end))
     }
     return out

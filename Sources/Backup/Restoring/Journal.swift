@@ -10,7 +10,11 @@ struct Journal {
   static let database = "martlet_restore"
   static let collection = "journal"
 
-  enum State: String { case loading, swapping }
+  enum State: String {
+    case loading, swapping
+    /// All swaps are done; what cannot be swapped is dropped and loaded.
+    case reloading
+  }
 
   struct Swap: Equatable {
     var target: Namespace
@@ -41,26 +45,51 @@ struct Journal {
 
   /// From here on the swaps are completed by whoever comes next.
   /// - Throws: ``BackupError`` `.conflict` when the entry is not there: nothing may be swapped then.
-  func swapping(_ token: String, _ swaps: [Swap], safety: String? = nil) throws {
+  func swapping(
+    _ token: String, _ swaps: [Swap], safety: String? = nil, reload: Reload? = nil
+  ) throws {
+    var change: Document = [
+      "state": .string(State.swapping.rawValue),
+      "swaps": .array(swaps.map { .document($0.document) }),
+      "safety": safety.map { .string($0) } ?? .null,
+    ]
+    if let reload { change.append("reload", .document(reload.document)) }
+    try set(token, change)
+  }
+
+  /// What was live under these names is dropped next.
+  /// - Throws: ``BackupError`` `.conflict` as ``swapping(_:_:safety:reload:)``.
+  func reloading(_ token: String, _ reload: Reload) throws {
+    try set(
+      token,
+      ["state": .string(State.reloading.rawValue), "reload": .document(reload.document)])
+  }
+
+  private func set(_ token: String, _ change: Document) throws {
     let reply = try client.database(Self.database).update(
-      Self.collection,
-      [
-        [
-          "q": ["_id": .string(token)],
-          "u": [
-            "$set": [
-              "state": .string(State.swapping.rawValue),
-              "swaps": .array(swaps.map { .document($0.document) }),
-              "safety": safety.map { .string($0) } ?? .null,
-            ]
-          ],
-        ]
-      ])
+      Self.collection, [["q": ["_id": .string(token)], "u": ["$set": .document(change)]]])
     guard reply["n"]?.integerValue == 1 else {
       throw BackupError(
         .conflict, "this restore's entry in \(Self.database).\(Self.collection) was removed",
-        hint: "somebody took this restore for dead; nothing live was changed, run it again")
+        hint: "somebody took this restore for dead and completed or reversed it; run it again")
     }
+  }
+
+  /// Nobody works on it any more: the next run need not ask whether its process is alive.
+  func abandon(_ token: String) throws {
+    try set(token, ["isAbandoned": true])
+  }
+
+  /// The late writes of a safety backup are in it.
+  func collected(_ token: String, _ safety: String) throws {
+    _ = try client.database(Self.database).update(
+      Self.collection,
+      [["q": ["_id": .string(token)], "u": ["$addToSet": ["collected": .string(safety)]]]])
+  }
+
+  func entry(_ token: String) throws -> Document? {
+    try client.database(Self.database).findOne(
+      Self.collection, filter: ["_id": .string(token)])
   }
 
   /// Blocks until a majority of the members has all swaps.

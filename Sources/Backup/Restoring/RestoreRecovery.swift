@@ -9,6 +9,8 @@ struct RestoreRecovery {
   let options: RestoreOptions
   /// Where the safety backup of the dead restore may be.
   var store: (any Store)?
+  /// Loads what an entry of the journal says that was to be loaded in place.
+  var reload: ((Document) throws -> Void)?
 
   /// Drops what was loaded by a run that died before its first swap; completes all swaps of one that
   /// died after it.
@@ -23,11 +25,13 @@ struct RestoreRecovery {
       guard let token = document["_id"]?.stringValue, only == nil || only == token else { continue }
       let theirs = (document["databases"]?.arrayValue ?? []).compactMap(\.stringValue)
       let holder = document["holder"]?.documentValue.flatMap { LockHolder($0) }
-      if let holder, !options.takesOver, isAlive(holder) {
+      let isAbandoned = document["isAbandoned"]?.isTruthy == true
+      if let holder, !options.takesOver, !isAbandoned, isAlive(holder) {
         guard databases.isDisjoint(with: theirs) else { throw busy(holder) }
         continue
       }
-      if document["state"]?.stringValue == Journal.State.swapping.rawValue {
+      let state = document["state"]?.stringValue.flatMap { Journal.State(rawValue: $0) }
+      if state == .swapping {
         options.notice?("an earlier restore died while it swapped: completing it")
         let swaps = (document["swaps"]?.arrayValue ?? []).compactMap { value in
           value.documentValue.flatMap { Journal.Swap($0) }
@@ -43,7 +47,10 @@ struct RestoreRecovery {
         for kept in try settle(swaps, safety) {
           options.notice?("what was replaced is kept as \(kept)")
         }
-        try addLateWrites(swaps, safety)
+      }
+      if state == .swapping || state == .reloading {
+        try addLateWrites(token)
+        try reload?(document)
         let mark = TimelineEnd(
           backup: document["backup"]?.stringValue ?? "", run: token, databases: theirs)
         try? mark.leave(.after, client)
@@ -89,16 +96,42 @@ struct RestoreRecovery {
     return kept
   }
 
-  private func addLateWrites(_ swaps: [Journal.Swap], _ safety: String?) throws {
-    let replaced = Set(swaps.compactMap(\.replaced))
-    guard let safety, !replaced.isEmpty else { return }
-    guard let store, try Catalog(store).set(safety)?.manifest != nil else {
-      options.notice?("\(safety) is not in this store: writes after it were not added to it")
-      return
+  /// What was written to replaced collections after their safety backup is added to that.
+  /// - Returns: how many writes.
+  @discardableResult
+  func addLateWrites(_ token: String) throws -> Int64 {
+    let journal = Journal(client: client)
+    guard let entry = try journal.entry(token) else { return 0 }
+    let collected = (entry["collected"]?.arrayValue ?? []).compactMap(\.stringValue)
+    var replaced: [String: Set<Binary>] = [:]
+    if let safety = entry["safety"]?.stringValue {
+      let swaps = (entry["swaps"]?.arrayValue ?? []).compactMap { value in
+        value.documentValue.flatMap { Journal.Swap($0) }
+      }
+      replaced[safety, default: []].formUnion(swaps.compactMap(\.replaced))
     }
-    let count = try LateWrites(client: client, store: store, options: options)
-      .add(to: safety, replaced: replaced)
-    if count > 0 { options.notice?("\(count) writes after \(safety) were added to it") }
+    if let reload = entry["reload"]?.documentValue.flatMap({ Reload($0) }),
+      let safety = reload.safety
+    {
+      replaced[safety, default: []].formUnion(reload.replaced ?? [])
+    }
+    var count: Int64 = 0
+    for (safety, replaced) in replaced where !replaced.isEmpty && !collected.contains(safety) {
+      guard let store, try Catalog(store).set(safety)?.manifest != nil else {
+        options.notice?("\(safety) is not in this store: writes after it were not added to it")
+        continue
+      }
+      let late = LateWrites(client: client, store: store, options: options)
+      guard late.isPossible() else {
+        options.notice?("the oplog cannot be read: writes after \(safety) were not added to it")
+        continue
+      }
+      let found = try late.add(to: safety, replaced: replaced)
+      try journal.collected(token, safety)
+      if found > 0 { options.notice?("\(found) writes after \(safety) were added to it") }
+      count += found
+    }
+    return count
   }
 
   /// Of another machine nothing can be known.

@@ -85,7 +85,7 @@ extension RestoreRunner {
   }
 
   func perform(
-    _ swaps: [Journal.Swap], _ way: Swapper.Way, _ temporary: Temporary,
+    _ swaps: [Journal.Swap], _ way: Swapper.Way, _ temporary: Temporary, _ reload: Reload,
     _ report: inout RestoreReport
   ) throws {
     try pool.withClient { client in
@@ -100,7 +100,8 @@ extension RestoreRunner {
         return swap
       }
       let journal = Journal(client: client)
-      try journal.swapping(temporary.token, prepared, safety: report.safetyBackup)
+      try journal.swapping(
+        temporary.token, prepared, safety: report.safetyBackup, reload: reload)
       options.notice?("swapping \(prepared.count) collections into place")
       for swap in prepared {
         try swapper.swap(swap, way)
@@ -110,28 +111,27 @@ extension RestoreRunner {
       // What another restore had loaded at that moment, and what a replay has made besides.
       try RestoreRecovery(client: client, options: options).drop(
         temporary.stem, except: prepared.compactMap(\.kept))
-      report.kept += try RestoreRecovery(client: client, options: options, store: store)
-        .settle(prepared, report.safetyBackup)
-      let replaced = Set(prepared.compactMap(\.replaced))
-      if let safety = report.safetyBackup, !replaced.isEmpty {
-        report.lateWrites = try LateWrites(client: client, store: store, options: options)
-          .add(to: safety, replaced: replaced)
-      }
-      try journal.end(temporary.token)
+      let recovery = RestoreRecovery(client: client, options: options, store: store)
+      report.kept += try recovery.settle(prepared, report.safetyBackup)
+      // With what is still to be reloaded it is done once, for both.
+      if reload.isEmpty { report.lateWrites += try recovery.addLateWrites(temporary.token) }
     }
   }
 
   // MARK: - Made by a replay
 
-  func lateMade(_ summary: LoadSummary, _ temporary: Temporary) throws -> [LateMade] {
+  func lateMade(
+    _ items: [RestorePlan.Item], _ summary: LoadSummary, _ temporary: Temporary
+  ) throws -> [LateMade] {
     guard options.end != nil else { return [] }
+    let known = Set(items.map { temporary.loading($0.target) })
     let sources = Dictionary(
       summary.collections.map { ($0.target, $0.source) }, uniquingKeysWith: { a, _ in a })
     return try pool.withClient { client in
       try RestoreRecovery.databases(client).flatMap { database in
         try client.database(database).listCollections().compactMap { info in
           guard info.name.hasPrefix(temporary.stem), info.type != .collection,
-            !info.name.hasPrefix("system.")
+            !info.name.hasPrefix("system."), !known.contains(Namespace(database, info.name))
           else { return nil }
           let target = Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
           return LateMade(
@@ -151,21 +151,5 @@ extension RestoreRunner {
         ).isEmpty
       }
     }
-  }
-
-  /// Makes the views; drops the time-series, which are made and filled by replaying once more.
-  /// - Returns: the names of those in the oplog.
-  func remake(_ late: [LateMade], _ report: inout RestoreReport) throws -> [Namespace] {
-    try pool.withClient { client in
-      for item in late {
-        try client.database(item.target.database).drop(item.target.collection)
-        report.restored.append(item.target)
-        guard let view = item.view else { continue }
-        var command: Document = ["create": .string(item.target.collection)]
-        command.append(contentsOf: view)
-        _ = try client.run(command, on: item.target.database, options: .majority)
-      }
-    }
-    return late.filter { $0.view == nil }.map(\.source)
   }
 }

@@ -38,7 +38,8 @@ public struct RestoreRunner: Sendable {
     defer { lock.release() }
     let databases = Set(try plan(id).items.map(\.target.database))
     try pool.withClient { client in
-      try RestoreRecovery(client: client, options: options, store: store).run(databases: databases)
+      try RestoreRecovery(client: client, options: options, store: store, reload: completeReload)
+        .run(databases: databases)
     }
     let plan = try plan(id)
     for warning in plan.warnings { options.notice?(warning) }
@@ -58,16 +59,25 @@ public struct RestoreRunner: Sendable {
       backup: plan.backup.id, run: temporary.token, databases: isWhole ? [] : databases.sorted())
     // What only adds new names beside the old ones leaves the timeline as it is.
     let endsTimeline = plan.items.contains { $0.source == $0.target || $0.liveCount != nil }
-    var late: [LateMade] = []
-    if plan.items.contains(where: { $0.way == .swap }) {
-      late = try beside(plan, manifest, oplog, temporary, &report) { report in
+    try pool.withClient { client in
+      try Journal(client: client).begin(
+        temporary.token, backup: plan.backup.id, databases: databases.sorted())
+    }
+    do {
+      var rest = try Reload(plan, [], manifest, options)
+      if plan.items.contains(where: { $0.way == .swap || $0.way == .reload }), !options.inPlace {
+        rest = try beside(plan, manifest, oplog, temporary, &report) { report in
+          if endsTimeline { try leave(mark, .before, &report) }
+        }
+      } else {
+        report.safetyBackup = try safety(plan, [])
         if endsTimeline { try leave(mark, .before, &report) }
       }
-    } else {
-      report.safetyBackup = try safety(plan, [])
-      if endsTimeline { try leave(mark, .before, &report) }
+      try reload(rest, temporary.token, manifest, oplog, &report)
+      try pool.withClient { try Journal(client: $0).end(temporary.token) }
+    } catch {
+      throw leave(temporary, after: error)
     }
-    try inPlace(plan, late, manifest, oplog, &report)
     if options.users, plan.users > 0 {
       try mergeUsers(manifest)
       report.users = true
@@ -125,46 +135,52 @@ public struct RestoreRunner: Sendable {
   private func beside(
     _ plan: RestorePlan, _ manifest: Manifest, _ oplog: ReplaySource?, _ temporary: Temporary,
     _ report: inout RestoreReport, beforeSwap: (inout RestoreReport) throws -> Void
-  ) throws -> [LateMade] {
-    let items = plan.items.filter { $0.way == .swap }
-    let databases = Set(items.map(\.target.database)).sorted()
-    try pool.withClient { client in
-      try Journal(client: client).begin(
-        temporary.token, backup: plan.backup.id, databases: databases)
-    }
+  ) throws -> Reload {
+    // A time-series is loaded to see that it can be, and loaded in place in the end.
+    let items = plan.items.filter { $0.way != .view }
+    let way = try swapWay(items.filter { $0.way == .swap }, temporary)
+    options.notice?("loading \(items.count) collections beside the live ones")
+    let summary = try load(
+      manifest, oplog, items.map { ($0, temporary.loading($0.target)) },
+      selection: try loadingSelection(plan.items, manifest, temporary),
+      withholdsExpiry: true, &report)
+    // A time-series counts when it is in its place.
+    let trials = Set(items.filter { $0.way == .reload }.map { temporary.loading($0.target) })
+    report.documents += summary.collections.filter { !trials.contains($0.target) }
+      .reduce(0) { $0 + $1.inserted }
+    report.replayed = summary.replayed
+    try options.cancellation.check()
+    let swaps = try swaps(items, summary, temporary)
+    let late = try lateMade(items, summary, temporary)
+    let replaced = try live(swaps.map(\.target) + late.map(\.target))
+    report.safetyBackup = try safety(plan, replaced)
+    try beforeSwap(&report)
+    let known = Set(items.map(\.target))
+    report.compared += (swaps.map(\.target) + late.map(\.target))
+      .filter { !known.contains($0) }.sorted().map(Compared.lateMade)
+    let rest = try Reload(plan, late, manifest, options)
+    try perform(swaps, way, temporary, rest, &report)
+    return rest
+  }
+
+  /// Before the journal says `swapping` it is enough to drop what was loaded; after it the next run
+  /// completes.
+  private func leave(_ temporary: Temporary, after error: any Error) -> any Error {
     do {
-      let way = try swapWay(items, temporary)
-      options.notice?("loading \(items.count) collections beside the live ones")
-      let summary = try load(
-        manifest, oplog, items.map { ($0, temporary.loading($0.target)) },
-        selection: try loadingSelection(plan.items, manifest, temporary),
-        withholdsExpiry: true, &report)
-      report.documents += summary.inserted
-      report.replayed = summary.replayed
-      try options.cancellation.check()
-      let swaps = try swaps(items, summary, temporary)
-      let late = try lateMade(summary, temporary)
-      let replaced = try live(swaps.map(\.target) + late.map(\.target))
-      report.safetyBackup = try safety(plan, replaced)
-      try beforeSwap(&report)
-      let known = Set(items.map(\.target))
-      report.compared += (swaps.map(\.target) + late.map(\.target))
-        .filter { !known.contains($0) }.sorted().map(Compared.lateMade)
-      try perform(swaps, way, temporary, &report)
-      return late
-    } catch {
-      // Before the journal says `swapping` this is all it takes; after it the next run completes.
-      try? pool.withClient { client in
+      return try pool.withClient { client in
         let journal = Journal(client: client)
-        let isSwapping = try journal.open().contains { document in
-          document["_id"]?.stringValue == temporary.token
-            && document["state"]?.stringValue == Journal.State.swapping.rawValue
+        guard let entry = try journal.entry(temporary.token) else { return error }
+        guard entry["state"]?.stringValue == Journal.State.loading.rawValue else {
+          try journal.abandon(temporary.token)
+          return error
         }
-        guard !isSwapping else { return }
         try RestoreRecovery(client: client, options: options).drop(temporary.stem)
         try journal.end(temporary.token)
+        return error
       }
-      throw error
+    } catch _ {
+      // The next run does it.
+      return error
     }
   }
 
@@ -179,12 +195,12 @@ public struct RestoreRunner: Sendable {
     selection.prefix = temporary.stem
     // The last of these that matches counts.
     var renames = options.renames
-    for item in items where item.way != .swap {
-      // Time-series and views have their own pass.
+    for item in items where item.way == .view {
+      // Views have their own pass.
       selection.excludes.append(
         try NamespacePattern(NamespacePattern.escape(item.source.description)))
     }
-    for item in items where item.way == .swap {
+    for item in items where item.way != .view {
       guard !item.source.description.contains("$") else {
         throw BackupError(
           .usage, "a collection with '$' in its name can be restored in place only",
@@ -212,7 +228,7 @@ public struct RestoreRunner: Sendable {
 
   /// Loads, compares what was loaded with the manifest, and replays over it.
   /// - Parameter items: what is to be compared, and where it is loaded.
-  private func load(
+  func load(
     _ manifest: Manifest, _ oplog: ReplaySource?,
     _ items: [(item: RestorePlan.Item, place: Namespace)], selection: NamespaceSelection,
     withholdsExpiry: Bool, _ report: inout RestoreReport,
@@ -264,43 +280,19 @@ public struct RestoreRunner: Sendable {
   private func safety(_ plan: RestorePlan, _ more: [Namespace]) throws -> String? {
     let databases = Set(
       plan.items.filter { $0.liveCount != nil }.map(\.target.database) + more.map(\.database))
+    return try safety(plan.backup.id, databases)
+  }
+
+  func safety(_ id: String, _ databases: Set<String>) throws -> String? {
     guard options.safetyBackup, !databases.isEmpty else { return nil }
     options.notice?("backing up what will be replaced")
     var backup = options.safety
     backup.kind = .database
     backup.database = databases.count == 1 ? databases.first : nil
     backup.tags = ["safety"]
-    backup.safetyFor = "restore of \(plan.backup.id)"
+    backup.safetyFor = "restore of \(id)"
     backup.cancellation = options.cancellation
     backup.notice = options.notice
     return try BackupRunner(store, pool: pool, options: backup).run().id
-  }
-
-  // MARK: - In place
-
-  /// Time-series, views, and everything with `--in-place`.
-  private func inPlace(
-    _ plan: RestorePlan, _ late: [LateMade], _ manifest: Manifest, _ oplog: ReplaySource?,
-    _ report: inout RestoreReport
-  ) throws {
-    let items = plan.items.filter { $0.way != .swap }
-    let series = try remake(late, &report)
-    guard !items.isEmpty || !series.isEmpty else { return }
-    options.notice?("loading \(items.count) collections and views in place")
-    let planner = try pool.withClient { client in
-      try RestorePlanner(client: client, options: options).selection(manifest)
-    }
-    var selection = planner
-    if !options.inPlace {
-      selection.includes = try (items.map(\.source) + series).map {
-        try NamespacePattern(NamespacePattern.escape($0.description))
-      }
-    }
-    let summary = try load(
-      manifest, oplog, items.map { ($0, $0.target) }, selection: selection, withholdsExpiry: false,
-      &report)
-    report.documents += summary.inserted
-    report.replayed = max(report.replayed, summary.replayed)
-    report.restored += items.map(\.target)
   }
 }

@@ -1,0 +1,92 @@
+internal import BSON
+internal import Dump
+internal import MongoDB
+
+extension RestoreRunner {
+  /// Drops, makes and loads what cannot be swapped. What was written to it since the safety backup is
+  /// added to that, as soon as nobody can write to it any more.
+  func reload(
+    _ reload: Reload, _ token: String, _ manifest: Manifest, _ oplog: ReplaySource?,
+    _ report: inout RestoreReport
+  ) throws {
+    guard !reload.isEmpty else { return }
+    var reload = reload
+    try pool.withClient { client in
+      let journal = Journal(client: client)
+      reload.replaced = try reload.targets.compactMap { try Self.dataUUID($0, client) }
+      reload.safety = report.safetyBackup
+      try journal.reloading(token, reload)
+      options.notice?("loading \(reload.items.count) collections and views in place")
+      for target in reload.targets where !target.collection.hasPrefix("system.") {
+        try client.database(target.database).drop(target.collection)
+      }
+      try journal.confirm(token, options)
+      report.lateWrites += try RestoreRecovery(client: client, options: options, store: store)
+        .addLateWrites(token)
+    }
+    try makeViews(reload.late, &report)
+    let planner = try pool.withClient { client in
+      try RestorePlanner(client: client, options: try reload.options(options)).selection(manifest)
+    }
+    let targets = Set(reload.items.map(\.target))
+    report.compared.removeAll { targets.contains($0.namespace) }
+    let summary = try load(
+      manifest, oplog, reload.items.map { ($0, $0.target) }, selection: planner,
+      withholdsExpiry: false, &report)
+    report.documents += summary.inserted
+    report.replayed = max(report.replayed, summary.replayed)
+    report.restored += reload.items.map(\.target)
+  }
+
+  /// Does what a run that died has not done any more. What is there now may have been written to
+  /// since, and is backed up before it is loaded anew.
+  /// - Throws: ``BackupError`` `.conflict` when its backup is not in this store.
+  func completeReload(_ entry: Document) throws {
+    guard let token = entry["_id"]?.stringValue, let id = entry["backup"]?.stringValue,
+      let reload = entry["reload"]?.documentValue.flatMap({ Reload($0) }), !reload.isEmpty
+    else { return }
+    guard let set = try Catalog(store).set(id), set.isGood else {
+      throw BackupError(
+        .conflict,
+        "an earlier restore died while it loaded from a backup that is not in this store",
+        path: id,
+        hint: "name the store that has it; --take-over leaves what was loaded as it is")
+    }
+    options.notice?("loading again what an earlier restore of \(id) had not loaded to its end")
+    let manifest = try set.readManifest()
+    let again = RestoreRunner(store, pool: pool, options: try reload.options(options))
+    try Verifier(store, age: options.age, cancellation: options.cancellation)
+      .verify(id, depth: .checksums)
+    let oplog =
+      try ReplaySource.make(store, set, again.options)
+      ?? LateWrites.source(set, store, again.options)
+    defer { oplog?.remove() }
+    var report = RestoreReport(backup: id)
+    report.safetyBackup = entry["safety"]?.stringValue
+    if reload.replaced != nil {
+      report.safetyBackup = try again.safety(id, Set(try live(reload.targets).map(\.database)))
+    }
+    try again.reload(reload, token, manifest, oplog, &report)
+  }
+
+  /// Views that a replay has made. A time-series is made and filled by replaying once more.
+  private func makeViews(_ late: [LateMade], _ report: inout RestoreReport) throws {
+    try pool.withClient { client in
+      for item in late {
+        report.restored.append(item.target)
+        guard let view = item.view else { continue }
+        var command: Document = ["create": .string(item.target.collection)]
+        command.append(contentsOf: view)
+        _ = try client.run(command, on: item.target.database, options: .majority)
+      }
+    }
+  }
+
+  /// Of what holds the documents: writes in the oplog carry it.
+  private static func dataUUID(_ namespace: Namespace, _ client: Client) throws -> Binary? {
+    let database = client.database(namespace.database)
+    let names: [Value] = [.string(namespace.collection), .string(namespace.buckets.collection)]
+    return try database.listCollections(filter: ["name": ["$in": .array(names)]])
+      .compactMap(\.uuid).first
+  }
+}
