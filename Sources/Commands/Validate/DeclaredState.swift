@@ -7,6 +7,7 @@ struct DeclaredState {
   private var options: [String: (options: Document, source: String)] = [:]
   private var specs: [String: [(spec: Document, source: String)]] = [:]
   private var gone: [String: String] = [:]
+  private var inserted: [String: (count: Int64, source: String)] = [:]
 
   var collections: [Expectations.Collection] {
     options.sorted { $0.key < $1.key }.map {
@@ -22,6 +23,14 @@ struct DeclaredState {
 
   var dropped: [Expectations.Collection] {
     gone.sorted { $0.key < $1.key }.map { .init($0.key, source: $0.value) }
+  }
+
+  /// Documents that were inserted, and that no later step may have deleted. The application may have:
+  /// they are warnings.
+  var counts: [Expectations.Count] {
+    inserted.sorted { $0.key < $1.key }.map {
+      .init($0.key, minimum: $0.value.count, source: $0.value.source, severity: .warning)
+    }
   }
 
   mutating func apply(_ migration: Migration) {
@@ -45,6 +54,7 @@ struct DeclaredState {
         specs[target, default: []].append((spec, source))
       }
     case "drop":
+      inserted[target] = nil
       options[target] = nil
       specs[target] = nil
       if isSure { gone[target] = source }
@@ -58,13 +68,25 @@ struct DeclaredState {
       let to = StepEffects.collection(step.command["to"]?.stringValue ?? "")
       options[to] = options.removeValue(forKey: from)
       specs[to] = specs.removeValue(forKey: from)
+      inserted[to] = inserted.removeValue(forKey: from)
       gone[to] = nil
       if isSure { gone[from] = source }
+    case "ping": break
     case "collMod": modify(target, step.command, source, isSure)
-    case "insert", "update", "findAndModify": gone[target] = nil
+    case "insert":
+      gone[target] = nil
+      let count = Int64(step.command["documents"]?.arrayValue?.count ?? 0)
+      if isSure { inserted[target] = ((inserted[target]?.count ?? 0) + count, source) }
+    case "update": gone[target] = nil
+    case "findAndModify", "findandmodify":
+      gone[target] = nil
+      if step.command["remove"]?.isTruthy == true { inserted[target] = nil }
     case "aggregate":
-      for effect in StepEffects(step).all { gone[effect.collection] = nil }
-    default: break
+      for effect in StepEffects(step).all {
+        gone[effect.collection] = nil
+        inserted[effect.collection] = nil
+      }
+    default: inserted[target] = nil
     }
   }
 

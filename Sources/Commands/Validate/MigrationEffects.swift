@@ -23,6 +23,8 @@ struct MigrationEffects {
     expectations.collections = declared.collections
     expectations.indexes = declared.indexes
     expectations.dropped = declared.dropped
+    // A snapshot tells more: every count of before.
+    if before == nil { expectations.counts = declared.counts }
     var planned = PlannedState()
     for migration in migrations where !applied.contains(migration.name) { planned.apply(migration) }
     expectations.plannedIndexes = planned.indexes

@@ -40,12 +40,18 @@ public struct Expectations: Sendable, Hashable {
     public var minimum: Int64
     public var maximum: Int64?
     public var source: String
+    /// A warning where the application may have deleted documents since.
+    public var severity: CheckResult.Severity
 
-    public init(_ collection: String, minimum: Int64, maximum: Int64? = nil, source: String) {
+    public init(
+      _ collection: String, minimum: Int64, maximum: Int64? = nil, source: String,
+      severity: CheckResult.Severity = .error
+    ) {
       self.collection = collection
       self.minimum = minimum
       self.maximum = maximum
       self.source = source
+      self.severity = severity
     }
   }
 

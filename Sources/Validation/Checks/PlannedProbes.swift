@@ -243,7 +243,7 @@ enum DeclaredProbes {
           ?? "at least \(Words.grouped(declared.minimum))"
       return [
         .found(
-          "declared-count", declared.collection, .error,
+          "declared-count", declared.collection, declared.severity,
           "\(amount), \(declared.source) declares \(wanted)", lookedAt: amount,
           cause: "documents came or went that no migration declares",
           command: "db.getCollection(\(Words.quoted(declared.collection))).countDocuments({})",

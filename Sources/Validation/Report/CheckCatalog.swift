@@ -92,7 +92,9 @@ public enum CheckCatalog {
     Entry("declared-dropped", "after", "is gone what a migration drops"),
     Entry("declared-index", "after", "is the index there that a migration builds"),
     Entry("declared-index-options", "after", "has it every option that is declared"),
-    Entry("declared-count", "after", "are there as many documents as declared"),
+    Entry(
+      "declared-count", "after, without a snapshot", "are there as many documents as declared"
+    ),
   ]
 
   private static let compared: [Entry] = [
