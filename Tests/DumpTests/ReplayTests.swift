@@ -88,6 +88,17 @@ import Testing
         ])
         _ = try database.insert(
           "ts", (2..<9).map { ["t": .date(DateTime(milliseconds: $0)), "m": 1, "v": .int64($0)] })
+        _ = try database.run([
+          "createIndexes": "ts",
+          "indexes": [
+            ["key": ["m.x": 1, "t": -1], "name": "filled"], ["key": ["t": 1], "name": "gone"],
+          ],
+        ])
+        _ = try database.run(["dropIndexes": "ts", "index": "gone"])
+        _ = try database.run(["create": "late", "timeseries": ["timeField": "at"]])
+        _ = try database.run([
+          "createIndexes": "late", "indexes": [["key": ["at": 1], "name": "empty"]],
+        ])
         _ = try database.insert("ring", [["_id": 3], ["_id": 9], ["_id": 1]])
         _ = try database.run(["collMod": "v", "viewOn": "z", "pipeline": [["$limit": 1]]])
         _ = try database.run(["create": "w", "viewOn": "z", "pipeline": []])
@@ -100,6 +111,23 @@ import Testing
       let order = try server.withCopyDatabase { try $0.find("ring").all().map { $0["_id"] } }
       #expect(order == [5, 4, 3, 9, 1])
     }
+  }
+
+  @Test("of the server's own documents only the feature version makes a replay impossible")
+  func ownDocuments() throws {
+    func event(_ operation: String, _ fields: Document) throws -> SchemaEvent? {
+      var entry: Document = [
+        "ts": .timestamp(Timestamp(seconds: 1, increment: 1)), "op": .string(operation),
+        "ns": "admin.system.version",
+      ]
+      entry.append(contentsOf: fields)
+      return SchemaEvent(try OplogEntry(entry))
+    }
+    let version = "featureCompatibilityVersion"
+    let changed = try event("u", ["o": ["$v": 1], "o2": ["_id": .string(version)]])
+    #expect(changed?.kind == .unreplayable)
+    // Written with a server's first user.
+    #expect(try event("i", ["o": ["_id": "authSchema", "currentVersion": 5]]) == nil)
   }
 
   @Test("a transaction of several entries, larger than what stays in memory, is applied as a whole")

@@ -107,6 +107,9 @@ struct SchemaEvent: Sendable, Hashable {
     guard let command = entry.command else {
       guard ["i", "u", "d"].contains(entry.operation) else { return nil }
       if entry.namespace == "admin.system.version" {
+        // The first user of a server writes here too.
+        let id = entry.object["_id"] ?? entry.document["o2"]?.documentValue?["_id"]
+        guard id == "featureCompatibilityVersion" else { return nil }
         kind = .unreplayable
       } else if entry.namespace.hasSuffix(".system.views") {
         kind = .changed

@@ -55,7 +55,7 @@ extension OplogReplayer {
   // MARK: - Collections
 
   private mutating func create(_ object: Document, _ target: Namespace) throws {
-    forgetCapped()
+    forgetCollections()
     // A time-series is written as its buckets; its view comes as an insert into system.views.
     if target.isBuckets {
       guard let series = object["timeseries"] else { return }
@@ -98,7 +98,7 @@ extension OplogReplayer {
   }
 
   private mutating func drop(_ target: Namespace) throws {
-    forgetCapped()
+    forgetCollections()
     withCatalog { $0.drop(target.logical) }
     try run(["drop": .string(target.logical.collection)], target, fine: [26])
   }
@@ -128,7 +128,7 @@ extension OplogReplayer {
         namespace: from.description, hint: "select both names")
     }
     try flush()
-    forgetCapped()
+    forgetCollections()
     let source = try options.selection.target(of: from)
     let target = try options.selection.target(of: to)
     let command: Document = [
@@ -151,7 +151,12 @@ extension OplogReplayer {
   // MARK: - Options and indexes
 
   private mutating func modify(_ object: Document, _ target: Namespace) throws {
-    if let index = object["index"]?.documentValue {
+    if var index = object["index"]?.documentValue {
+      if target.isBuckets, let key = index["keyPattern"]?.documentValue,
+        let keys = try bucketKeys(of: target.logical)
+      {
+        index["keyPattern"] = .document(keys.logical(key: key))
+      }
       withCatalog { $0.change(index, in: target.logical) }
     }
     let rest = object.filteringElements {
@@ -170,35 +175,12 @@ extension OplogReplayer {
     if specs.isEmpty {
       specs = [object.filteringElements { $0.key != "createIndexes" }]
     }
-    if target.isBuckets {
-      let series = try client.database(target.database).listCollections(
-        filter: ["name": .string(target.logical.collection)]
-      ).first?.options["timeseries"]?.documentValue
-      let meta = series?["metaField"]?.stringValue
-      specs = specs.map { Self.ofSeries($0, metaField: meta) }
+    if target.isBuckets, let keys = try bucketKeys(of: target.logical) {
+      specs = specs.map { keys.logical($0) }
     }
     withCatalog { catalog in
       for spec in specs { catalog.add(spec, to: target.logical) }
     }
-  }
-
-  /// The index of a time-series as users make it; the oplog has the one on its buckets.
-  static func ofSeries(_ spec: Document, metaField: String?) -> Document {
-    if let original = spec["originalSpec"]?.documentValue { return original }
-    var key = Document()
-    for element in spec["key"]?.documentValue ?? [:] {
-      var name = element.key
-      if let metaField, name == "meta" || name.hasPrefix("meta.") {
-        name = metaField + name.dropFirst("meta".count)
-      } else if name.hasPrefix("control.min.") || name.hasPrefix("control.max.") {
-        // A field stands in it twice, with the lower and the upper bound of each bucket.
-        name = String(name.dropFirst("control.min.".count))
-      }
-      if !key.has(name) { key.append(name, element.value) }
-    }
-    var out = spec
-    out["key"] = .document(key)
-    return out
   }
 
   // MARK: - Views

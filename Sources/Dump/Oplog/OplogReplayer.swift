@@ -23,6 +23,7 @@ public struct OplogReplayer {
   /// That of the entry before: the next one is mostly of the same.
   private var route: (name: [UInt8], route: OplogRoute)?
   private var capped: [Namespace: Bool] = [:]
+  private var series: [Namespace: BucketKeys?] = [:]
 
   init(client: Client, options: LoadOptions, server: ServerVersion, catalog: ReplayCatalog) {
     self.client = client
@@ -87,6 +88,9 @@ public struct OplogReplayer {
     guard let object = operation.object, object.type == .document else { throw Self.lacksObject }
     guard route.fate == .apply else { return try changeView(operation, route) }
     if operation.kind == RawOperation.delete, try evictsByItself(route.target) { return }
+    if operation.kind == RawOperation.insert, overlaps, try isCappedAndThere(object, route.target) {
+      return
+    }
     if batch.isFull(before: operation.bytes.count) { try flush() }
     batch.add(operation, object, to: route)
   }
@@ -245,6 +249,22 @@ public struct OplogReplayer {
   /// On 5.0 a delete in a capped collection is refused, and the server evicts by itself.
   private mutating func evictsByItself(_ namespace: Namespace) throws -> Bool {
     guard server < ServerVersion(6, 0) else { return false }
+    return try isCapped(namespace)
+  }
+
+  /// A second insert evicts the oldest document before the server sees that it has this one (4.2).
+  private mutating func isCappedAndThere(_ object: ElementView, _ namespace: Namespace) throws
+    -> Bool
+  {
+    guard try isCapped(namespace), let id = try object.nested()?.first("_id")?.value() else {
+      return false
+    }
+    return try client.database(namespace.database).findOne(
+      namespace.collection, filter: ["_id": ["$eq": id]], options: ["projection": ["_id": 1]])
+      != nil
+  }
+
+  private mutating func isCapped(_ namespace: Namespace) throws -> Bool {
     if let known = capped[namespace] { return known }
     try flush()
     let found = try client.database(namespace.database).listCollections(
@@ -260,5 +280,19 @@ public struct OplogReplayer {
 
   mutating func ran() { applied += 1 }
 
-  mutating func forgetCapped() { capped.removeAll() }
+  /// After a collection was made, dropped or renamed.
+  mutating func forgetCollections() {
+    capped.removeAll()
+    series.removeAll()
+  }
+
+  /// The fields of a time-series, by which its buckets' indexes are told; nil when it is none any more.
+  mutating func bucketKeys(of namespace: Namespace) throws -> BucketKeys? {
+    if let known = series[namespace] { return known }
+    let found = try client.database(namespace.database).listCollections(
+      filter: ["name": .string(namespace.collection)])
+    let keys = BucketKeys(found.first?.options ?? [:])
+    series[namespace] = .some(keys)
+    return keys
+  }
 }
