@@ -85,6 +85,10 @@ import Testing
       try server.withDatabase { database in
         _ = try database.insert("accounts", [["_id": 1, "n": 0]])
         _ = try database.insert("moves", [["_id": "first"]])
+        // While a member is down an index build must not wait for it.
+        _ = try database.run([
+          "createIndexes": "accounts", "indexes": [["key": ["n": 1], "name": "n_1"]],
+        ])
       }
       _ = try shop.backup { $0.ledger = nil }
       let capture = Running(shop.store, server.pool)

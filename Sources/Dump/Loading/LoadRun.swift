@@ -230,7 +230,7 @@ struct LoadRun: Sendable {
       .partial, "all documents are loaded, but indexes could not be built",
       namespace: first.namespace.description,
       hint: [2, 67, 197].contains(first.error.code) && !options.convertsLegacyIndexes
-        ? "--convertLegacyIndexes mends what old servers allowed" : nil,
+        ? "martlet load --convertLegacyIndexes mends what old servers allowed" : nil,
       cause: first.error)
   }
 
@@ -244,6 +244,10 @@ struct LoadRun: Sendable {
       "createIndexes": .string(target.collection), "indexes": .array(specs.map { .document($0) }),
     ]
     if server.version >= ServerVersion(4, 2) { command.append("ignoreUnknownIndexOptions", true) }
+    // Else the build waits for every member, and for ever for one that is down. - Source: experiments.md 5.
+    if case .replicaSet = server.topology, server.version >= ServerVersion(4, 4) {
+      command.append("commitQuorum", "majority")
+    }
     _ = try client.run(
       command, on: target.database, options: CommandOptions(writeConcern: options.writeConcern))
     return specs.count
