@@ -38,6 +38,9 @@ extension MongoError {
       text = Redaction.unreachable(text, hosts: context.settings?.hosts ?? [], error: error)
     default:
       text = Redaction.clean(text, command: context.command, code: code)
+      if isServer, notPrimaryCodes.contains(code) {
+        hint = electionHint
+      }
     }
     return MongoError(
       kind, text, code: code, codeName: codeName, domain: domainName(error.domain), labels: labels,
@@ -72,8 +75,12 @@ extension MongoError {
       .writeConcern, "the write was not confirmed as asked: \(text)", code: code,
       codeName: concern?["codeName"]?.stringValue, domain: serverDomain, labels: labels,
       command: context.command, namespace: context.namespace,
-      host: context.settings?.hosts.joined(separator: ","), reply: Redaction.counts(whole))
+      host: context.settings?.hosts.joined(separator: ","), reply: Redaction.counts(whole),
+      hint: notPrimaryCodes.contains(code) ? electionHint : nil)
   }
+
+  private static let electionHint =
+    "the replica set has elected another primary, or is about to: run it again"
 
   private static func failedWrites(
     _ writes: [Value], _ reply: Document, _ labels: [String], _ context: CallContext

@@ -130,7 +130,7 @@ public struct MongoError: Error, Sendable, CustomStringConvertible {
     domain == Self.serverDomain && [43, 237, 175, 239, 246].contains(code)
   }
 
-  private static let notPrimaryCodes: Set<Int> = [
+  static let notPrimaryCodes: Set<Int> = [
     10107, 13435, 13436, 10058, 91, 189, 11600, 11602,
   ]
 }
