@@ -16,6 +16,11 @@ enum ServerTrouble {
   }
 
   static func hint(_ code: Int) -> String? {
-    code == 14031 ? "make room on the server's disk, then load again with --drop" : nil
+    switch code {
+    case 14031: "make room on the server's disk, then load again with --drop"
+    case 91, 189, 10107, 11600, 11602, 13435, 13436:
+      "the replica set has elected another primary, or is about to: run it again"
+    default: nil
+    }
   }
 }

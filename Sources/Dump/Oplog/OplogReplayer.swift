@@ -204,7 +204,7 @@ public struct OplogReplayer {
   mutating func flush() throws {
     guard batch.count > 0 else { return }
     let count = batch.count
-    let namespaces = overlaps ? batch.namespaces : []
+    let namespaces = batch.namespaces
     try send(try batch.takeCommand(upsert: overlaps), namespaces)
     applied += Int64(count)
   }
@@ -220,10 +220,27 @@ public struct OplogReplayer {
         _ = try client.run(command, on: "admin", options: options)
         return
       }
+      // Buckets as 5.0 has written them.
+      if error.code == 408, namespaces.contains(where: \.isBuckets) {
+        try allowMixedSchema(namespaces)
+        _ = try client.run(command, on: "admin", options: options)
+        return
+      }
       guard error.code == 218 else { throw error }
       throw DumpError(
         .inconsistent, "an update's document is missing: entries before it were not applied",
         hint: "the oplog does not fit to the data; is a slice missing?", cause: error)
+    }
+  }
+
+  /// Lets time-series take buckets that hold one field with several types, as 5.0 has written them.
+  func allowMixedSchema(_ namespaces: Set<Namespace>, fine: Set<Int> = []) throws {
+    for namespace in namespaces where namespace.isBuckets {
+      let command: Document = [
+        "collMod": .string(namespace.logical.collection),
+        "timeseriesBucketsMayHaveMixedSchemaData": true,
+      ]
+      try run(command, namespace, fine: fine)
     }
   }
 
