@@ -48,6 +48,8 @@ public struct BackupError: Error, Sendable, CustomStringConvertible {
   public var path: String?
   /// What to do about it.
   public var hint: String?
+  /// A disk is full, or a quota used up.
+  public var isOutOfRoom = false
   /// What caused it.
   public var cause: (any Error)?
 

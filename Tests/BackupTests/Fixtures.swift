@@ -34,6 +34,8 @@ final class FaultyStore: Store {
   struct Faults {
     /// Bytes that can still be written before the disk is full.
     var room = Int64.max
+    /// Bytes that each file which is deleted gives back.
+    var roomByDeleting: Int64 = 0
     /// Nothing works any more.
     var isGone = false
     /// Reads of names with this suffix give bytes with one bit flipped at this offset.
@@ -76,6 +78,7 @@ final class FaultyStore: Store {
 
   func delete(_ name: String) throws(BackupError) {
     try check()
+    faults.withLock { if $0.room < .max { $0.room += $0.roomByDeleting } }
     try inner.delete(name)
   }
 
@@ -94,10 +97,15 @@ private final class FaultyWriter: StoreWriter {
 
   func write(_ bytes: UnsafeRawBufferPointer) throws(DumpError) {
     let isFine = store.faults.withLock { faults in
-      faults.room -= Int64(bytes.count)
-      return faults.room >= 0 && !faults.isGone
+      let isFine = faults.room >= Int64(bytes.count) && !faults.isGone
+      if isFine { faults.room -= Int64(bytes.count) }
+      return isFine
     }
-    guard isFine else { throw DumpError(.file, "no space left on device") }
+    guard isFine else {
+      var cause = BackupError(.store, "write: no space left on device", hint: "free some space")
+      cause.isOutOfRoom = true
+      throw DumpError(.file, cause.message, cause: cause)
+    }
     try inner.write(bytes)
   }
 

@@ -128,6 +128,23 @@ import Testing
     #expect(throws: BackupError.self) { try Catalog(store).sets() }
   }
 
+  @Test("a store that is full can be pruned, though a lock needs room")
+  func pruneFull() throws {
+    let scratch = try ScratchFolder()
+    let inner = FolderStore(path: scratch.path)
+    let store = FaultyStore(inner)
+    for id in ["20260126T100000Z-full", "20260127T100000Z-full", "20260128T100000Z-full"] {
+      _ = try SmallSet.make(in: inner, id: id, archive: SmallSet.archive)
+    }
+    store.faults.withLock { faults in
+      faults.room = 0
+      faults.roomByDeleting = 1000
+    }
+    let pruned = try Pruner(store, policy: RetentionPolicy(last: 1)).run()
+    #expect(pruned.removed.count == 2)
+    #expect(try Catalog(inner).sets().map(\.id) == ["20260128T100000Z-full"])
+  }
+
   @Test("pruning removes what is not kept, and the remains of runs that died")
   func prune() throws {
     let scratch = try ScratchFolder()
@@ -230,7 +247,7 @@ import Testing
       ("sh -c 'a | b > c'", ["sh", "-c", "a | b > c"]),
     ])
   func words(text: String, expected: [String]) throws {
-    #expect(try CommandWords.split(text) == expected)
+    #expect(try CommandWords.split(text, name: "x") == expected)
   }
 
   @Test(
@@ -239,7 +256,7 @@ import Testing
       "a | b", "a > b", "a && b", "echo $HOME", "echo \"$HOME\"", "a; b", "ls *", "a 'b", "", "  ",
     ])
   func shell(text: String) {
-    #expect(throws: BackupError.self) { try CommandWords.split(text) }
+    #expect(throws: BackupError.self) { try CommandWords.split(text, name: "x") }
   }
 
   @Test("a program's failure carries what it said, without credentials")

@@ -167,4 +167,48 @@ enum StoreKind: String, CaseIterable, Sendable {
     #expect(!holder.isStale(now: holder.heartbeat + 599, patience: 600))
     #expect(holder.isStale(now: holder.heartbeat + 601, patience: 600))
   }
+
+  private func put(_ holder: LockHolder, in store: some Store) throws {
+    try store.put(
+      "locks/store/other.json", bytes: Array(holder.document.extendedJSON(.relaxed).utf8))
+  }
+
+  @Test("clocks that differ or jumped neither clear a live lock nor keep a dead one")
+  func clocks() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    var other = LockHolder.current("backup run")
+    other.host = "another"
+    for jump in [-100_000, 100_000] as [Int64] {
+      other.heartbeat = Moment.now() + jump
+      try put(other, in: store)
+      // Renewed while it is watched, by a clock of its own.
+      let holder = other
+      let renewer = WorkerThread {
+        var holder = holder
+        for _ in 0..<20 {
+          usleep(20_000)
+          holder.heartbeat += 30
+          try? self.put(holder, in: store)
+        }
+      }
+      let refused = #expect(throws: BackupError.self) {
+        try StoreLock.acquire(store, purpose: "backup run", watching: 3000)
+      }
+      #expect(refused?.code == .locked)
+      renewer?.join()
+      try StoreLock.acquire(store, purpose: "backup run", watching: 200).release()
+    }
+  }
+
+  @Test("a lock that somebody has taken away is lost, and not written again")
+  func taken() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    let lock = try StoreLock.acquire(store, purpose: "backup run")
+    try lock.check()
+    for entry in try store.list("locks", recursively: true) { try store.delete(entry.name) }
+    let lost = #expect(throws: BackupError.self) { try lock.check() }
+    #expect(lost?.code == .locked)
+  }
 }

@@ -56,9 +56,11 @@ public struct OplogCapture: Sendable {
       store, area: "oplog-" + id, purpose: "oplog run", cancellation: options.cancellation)
     defer { lock.release() }
     try refuseOthers(id)
+    // What a run that died was writing.
+    store.removeEmptyFolder("oplog/" + id)
 
     var builder = SliceBuilder(
-      store: store, options: options, replicaSetID: id, serverVersion: identity.1)
+      store: store, lock: lock, options: options, replicaSetID: id, serverVersion: identity.1)
     var resume = try startingPoint(id)
     builder.begin(isNew: resume.isNew)
     try tellFilter(id)

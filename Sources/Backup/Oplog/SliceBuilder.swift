@@ -4,6 +4,7 @@ internal import Dump
 /// Collects entries and writes them as slices.
 struct SliceBuilder {
   let store: any Store
+  let lock: StoreLock
   let options: OplogCapture.Options
   let replicaSetID: String
   let serverVersion: String
@@ -19,9 +20,11 @@ struct SliceBuilder {
   private var isNew = true
 
   init(
-    store: any Store, options: OplogCapture.Options, replicaSetID: String, serverVersion: String
+    store: any Store, lock: StoreLock, options: OplogCapture.Options, replicaSetID: String,
+    serverVersion: String
   ) {
     self.store = store
+    self.lock = lock
     self.options = options
     self.replicaSetID = replicaSetID
     self.serverVersion = serverVersion
@@ -108,6 +111,8 @@ struct SliceBuilder {
   mutating func close(ending: TimelineEnd? = nil) throws {
     begun = Moment.ticks()
     guard let start, let end, start < end || (isNew && count > 0) else { return }
+    // A store that was unmounted or replaced has no slice before this one; the next start looks again.
+    try lock.check()
     var slice = Slice(
       replicaSetID: replicaSetID, start: start, end: end, count: count, bytes: Int64(bytes.count),
       digest: FileDigest(size: 0, sha256: ""), isEncrypted: options.age.encrypts,

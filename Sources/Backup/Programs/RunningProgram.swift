@@ -1,5 +1,6 @@
 internal import Dump
 internal import Glibc
+internal import MongoDB
 internal import Synchronization
 
 /// A program that runs beside us, started without a shell; its streams are pipes to us.
@@ -29,6 +30,20 @@ final class RunningProgram: Sendable {
     var output: Int32
     var ending: Ending?
     var errors: [UInt8] = []
+    /// Why we ended it.
+    var reason: BackupError?
+  }
+
+  /// How long we wait for it.
+  struct Limits: Sendable {
+    /// It is killed when this is cancelled.
+    var cancellation: Cancellation?
+    /// Milliseconds of one read or write without a byte, after which it hangs.
+    var silence: Int64?
+    /// Milliseconds from its start to its end.
+    var total: Int64?
+    /// What stands among its arguments and must not be quoted from its messages.
+    var secrets: [String] = []
   }
 
   /// What is shown of it in messages: never its arguments, which may be secret.
@@ -36,6 +51,8 @@ final class RunningProgram: Sendable {
   let pid: pid_t
   private let state: Mutex<State>
   private let errorReader: Mutex<WorkerThread?>
+  private let limits: Limits
+  private let started = Moment.ticks()
 
   /// Starts a program found on PATH.
   ///
@@ -45,15 +62,17 @@ final class RunningProgram: Sendable {
   ///   - input: we write to its standard input, which is empty otherwise.
   ///   - output: we read its standard output, which is thrown away otherwise.
   ///   - ownGroup: signals of our terminal do not reach it.
+  ///   - limits: it and what it has started are killed when they are passed.
   /// - Throws: ``BackupError`` `.program` when it cannot be started.
   init(
     _ words: [String], environment: [String: String] = [:], input: Bool, output: Bool,
-    ownGroup: Bool = false
+    ownGroup: Bool = false, limits: Limits = Limits()
   ) throws(BackupError) {
     guard let first = words.first, !first.isEmpty else {
       throw BackupError(.usage, "a command without a program's name")
     }
     name = first.split(separator: "/").last.map(String.init) ?? first
+    self.limits = limits
     Self.ignoreBrokenPipes()
     Self.expectChildren()
     // Another spawn between pipe and fcntl would inherit our ends, and hold them open.
@@ -78,6 +97,8 @@ final class RunningProgram: Sendable {
       throw error
     }
     state = Mutex(State(input: inputPipe?.write ?? -1, output: outputPipe?.read ?? -1))
+    // So that a program which does not read can be given up.
+    if let end = inputPipe?.write { _ = fcntl(end, F_SETFL, O_WRONLY | O_NONBLOCK) }
     errorReader = Mutex(nil)
     let errors = errorPipe.read
     let reader = WorkerThread { [self] in collectErrors(errors) }
@@ -102,6 +123,8 @@ final class RunningProgram: Sendable {
       let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
       if count >= 0 {
         done += count
+      } else if errno == EAGAIN {
+        try waitUntilReady(descriptor, POLLOUT)
       } else if errno != EINTR {
         throw DumpError(.file, "\(name) stopped reading", cause: failure(kill: false))
       }
@@ -112,12 +135,54 @@ final class RunningProgram: Sendable {
   func read(into buffer: UnsafeMutableRawBufferPointer) throws(DumpError) -> Int {
     let descriptor = state.withLock { $0.output }
     while true {
+      try waitUntilReady(descriptor, POLLIN)
       let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
       if count >= 0 { return count }
       guard errno == EINTR else {
         throw DumpError(.file, "\(name) cannot be read: \(String(cString: strerror(errno)))")
       }
     }
+  }
+
+  /// Waits until a pipe can be used; ends the program when it has waited for too long.
+  private func waitUntilReady(_ descriptor: Int32, _ events: Int32) throws(DumpError) {
+    let begun = Moment.ticks()
+    while descriptor >= 0 {
+      var waited = pollfd(fd: descriptor, events: Int16(events), revents: 0)
+      // Anything but a pause, an error too, is for the caller's read or write to find.
+      guard poll(&waited, 1, 100) == 0 else { return }
+      guard let reason = passedLimit(waitingSince: begun) else { continue }
+      end(reason)
+      throw DumpError(.file, reason.message, hint: reason.hint, cause: reason)
+    }
+  }
+
+  /// The limit that has been passed.
+  private func passedLimit(waitingSince begun: Int64? = nil) -> BackupError? {
+    if let reason = limits.cancellation?.reason {
+      return BackupError(.cancelled, "\(name) was stopped", cause: Self.stop(reason))
+    }
+    let now = Moment.ticks()
+    if let total = limits.total, now - started > total {
+      return BackupError(
+        .program, "\(name) took longer than \(total / 1000) s and was stopped",
+        hint: "see why it hangs, by hand")
+    }
+    if let silence = limits.silence, let begun, now - begun > silence {
+      return BackupError(
+        .program, "\(name) moved nothing for \(silence / 1000) s and was stopped",
+        hint: "see why it hangs, by hand")
+    }
+    return nil
+  }
+
+  private static func stop(_ reason: Cancellation.Reason) -> MongoError? {
+    let cancellation = Cancellation()
+    cancellation.cancel(reason)
+    do throws(MongoError) {
+      try cancellation.check()
+      return nil
+    } catch { return error }
   }
 
   /// Ends its input.
@@ -140,7 +205,12 @@ final class RunningProgram: Sendable {
   /// The last 4 KiB that it wrote to standard error, credentials cut out.
   var errorText: String {
     let text = state.withLock { String(decoding: $0.errors, as: UTF8.self) }
-    return Redaction.text(text.split(whereSeparator: \.isNewline).suffix(6).joined(separator: "; "))
+    let lines = text.split(whereSeparator: \.isNewline).suffix(6).map { line in
+      line.count > 300 ? String(line.prefix(300)) + "…" : String(line)
+    }
+    return limits.secrets.reduce(Redaction.text(lines.joined(separator: "; "))) {
+      $0.replacing($1, with: "***")
+    }
   }
 
   // MARK: - End
@@ -149,25 +219,65 @@ final class RunningProgram: Sendable {
   func wait() -> Ending {
     if let ending = state.withLock({ $0.ending }) { return ending }
     var status: Int32 = 0
-    var result = waitpid(pid, &status, 0)
-    while result < 0, errno == EINTR { result = waitpid(pid, &status, 0) }
+    var pause: UInt32 = 1
+    var isKnown = true
+    while true {
+      let result = waitpid(pid, &status, limits.isEmpty ? 0 : WNOHANG)
+      if result == pid { break }
+      // Another thread has waited for it, and is about to say how it ended.
+      if result < 0, errno == ECHILD, let ending = state.withLock({ $0.ending }) { return ending }
+      if result < 0, errno == ECHILD, pause >= 100 {
+        isKnown = false
+        break
+      }
+      if result == 0, let reason = passedLimit() { end(reason) }
+      if result < 0, errno == EINTR { continue }
+      Pause.milliseconds(pause)
+      pause = min(pause * 2, 100)
+    }
+    let signal = status & 0x7F
+    let ending: Ending =
+      !isKnown
+      ? .unknown : signal == 0 ? .exited((status >> 8) & 0xFF) : .killed(signal: signal)
+    state.withLock { if $0.ending == nil { $0.ending = ending } }
     let reader = errorReader.withLock { reader in
       defer { reader = nil }
       return reader
     }
     reader?.join()
-    let signal = status & 0x7F
-    let ending: Ending =
-      result != pid
-      ? .unknown : signal == 0 ? .exited((status >> 8) & 0xFF) : .killed(signal: signal)
-    state.withLock { if $0.ending == nil { $0.ending = ending } }
     return ending
+  }
+
+  /// Kills it and all that it has started, for a reason that ``failure(kill:)`` gives.
+  private func end(_ reason: BackupError) {
+    let isRunning = state.withLock { state in
+      if state.reason == nil { state.reason = reason }
+      return state.ending == nil
+    }
+    guard isRunning else { return }
+    for child in Self.descendants(of: pid) { _ = Glibc.kill(child, SIGKILL) }
+    _ = Glibc.kill(pid, SIGKILL)
+  }
+
+  /// A shell's children hold its pipes and go on when it is gone.
+  private static func descendants(of pid: pid_t) -> [pid_t] {
+    guard
+      let text = try? Transfer.bytes(
+        FileSource(path: "/proc/\(pid)/task/\(pid)/children"), limit: 1 << 16)
+    else { return [] }
+    let children = String(decoding: text, as: UTF8.self).split(separator: " ").compactMap {
+      pid_t($0)
+    }
+    return children.flatMap { descendants(of: $0) + [$0] }
   }
 
   /// Ends it at once, before it sees the end of its input: what it makes of a cut input must not
   /// pass for a whole one.
   func kill() {
-    if state.withLock({ $0.ending == nil }) { _ = Glibc.kill(pid, SIGKILL) }
+    if state.withLock({ $0.ending == nil }) {
+      for child in Self.descendants(of: pid) { _ = Glibc.kill(child, SIGKILL) }
+      _ = Glibc.kill(pid, SIGKILL)
+    }
     closeInput()
     closeOutput()
     _ = wait()
@@ -184,6 +294,7 @@ final class RunningProgram: Sendable {
   func failure(kill: Bool) -> BackupError {
     if kill { self.kill() }
     let ending = wait()
+    if let reason = state.withLock({ $0.reason }) { return reason }
     let said = errorText
     return BackupError(.program, "\(name) failed, \(ending)" + (said.isEmpty ? "" : ": \(said)"))
   }
@@ -191,10 +302,10 @@ final class RunningProgram: Sendable {
   /// Runs a program to its end and collects its output, at most `limit` bytes.
   static func output(
     of words: [String], environment: [String: String] = [:], input: [UInt8]? = nil,
-    limit: Int = 64 << 20
+    limit: Int = 64 << 20, limits: Limits = Limits()
   ) throws(BackupError) -> (ending: Ending, bytes: [UInt8], errors: String) {
     let program = try RunningProgram(
-      words, environment: environment, input: input != nil, output: true)
+      words, environment: environment, input: input != nil, output: true, limits: limits)
     let feeder = input.flatMap { bytes in
       WorkerThread {
         // A program that does not want all of it says why by its exit code.
@@ -211,112 +322,19 @@ final class RunningProgram: Sendable {
     if bytes.count > limit { program.kill() }
     feeder?.join()
     let ending = program.wait()
+    if let reason = program.state.withLock({ $0.reason }) { throw reason }
     return (ending, bytes, program.errorText)
-  }
-
-  // MARK: - Spawning
-
-  private static let spawning = SpawnLock()
-
-  private struct Pipe {
-    let read: Int32
-    let write: Int32
-
-    init() throws(BackupError) {
-      var ends: [Int32] = [-1, -1]
-      guard pipe(&ends) == 0 else {
-        throw BackupError(.program, "pipe: \(String(cString: strerror(errno)))")
-      }
-      for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-      read = ends[0]
-      write = ends[1]
-      // F_SETPIPE_SZ, which the C module hides: a megabyte instead of 64 KiB.
-      _ = fcntl(write, 1031, 1 << 20)
-    }
-
-    func closeRead() { close(read) }
-    func closeWrite() { close(write) }
-  }
-
-  private static func spawn(
-    _ words: [String], _ environment: [String: String], input: Int32?, output: Int32?, error: Int32,
-    ownGroup: Bool
-  ) throws(BackupError) -> pid_t {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    if let input {
-      posix_spawn_file_actions_adddup2(&actions, input, 0)
-    } else {
-      posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-    }
-    if let output {
-      posix_spawn_file_actions_adddup2(&actions, output, 1)
-    } else {
-      posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
-    }
-    posix_spawn_file_actions_adddup2(&actions, error, 2)
-
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    sigemptyset(&none)
-    posix_spawnattr_setsigmask(&attributes, &none)
-    var standard = sigset_t()
-    sigemptyset(&standard)
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGCHLD] {
-      sigaddset(&standard, signal)
-    }
-    posix_spawnattr_setsigdefault(&attributes, &standard)
-    var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
-    if ownGroup {
-      posix_spawnattr_setpgroup(&attributes, 0)
-      flags |= POSIX_SPAWN_SETPGROUP
-    }
-    posix_spawnattr_setflags(&attributes, Int16(flags))
-
-    var variables = ProcessEnvironment.current
-    for (name, value) in environment { variables[name] = value }
-    var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-    var settings: [UnsafeMutablePointer<CChar>?] =
-      variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
-    defer { for text in arguments + settings { free(text) } }
-    var pid: pid_t = 0
-    let status = posix_spawnp(&pid, words[0], &actions, &attributes, &arguments, &settings)
-    guard status == 0 else {
-      if status == ENOENT {
-        throw BackupError(
-          .program, "the program '\(words[0])' is not there",
-          hint: "install it, or put it on PATH")
-      }
-      throw BackupError(
-        .program, "'\(words[0])' cannot be started: \(String(cString: strerror(status)))")
-    }
-    return pid
-  }
-
-  /// A closed pipe has to be an error of write(2), or a child that dies would end this process.
-  private static func ignoreBrokenPipes() {
-    var action = sigaction()
-    sigaction(SIGPIPE, nil, &action)
-    let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
-    if handler == unsafeBitCast(SIG_DFL, to: Int.self) { signal(SIGPIPE, SIG_IGN) }
-  }
-
-  /// Whoever started us may have ignored the end of children, and that is inherited: the system would then
-  /// forget how they ended.
-  private static func expectChildren() {
-    var action = sigaction()
-    sigaction(SIGCHLD, nil, &action)
-    let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
-    let isIgnored = handler == unsafeBitCast(SIG_IGN, to: Int.self)
-    if isIgnored || action.sa_flags & Int32(SA_NOCLDWAIT) != 0 { signal(SIGCHLD, SIG_DFL) }
   }
 
   private func collectErrors(_ descriptor: Int32) {
     var buffer = [UInt8](repeating: 0, count: 4096)
     while true {
+      var waited = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      if poll(&waited, 1, 100) == 0 {
+        // What it has left running may hold the pipe for ever.
+        if state.withLock({ $0.ending != nil }) { break }
+        continue
+      }
       let count = Glibc.read(descriptor, &buffer, buffer.count)
       if count < 0, errno == EINTR { continue }
       guard count > 0 else { break }
@@ -329,64 +347,6 @@ final class RunningProgram: Sendable {
   }
 }
 
-/// A lock that is taken and given back by hand, around an initialiser.
-private final class SpawnLock: @unchecked Sendable {
-  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  init() { pthread_mutex_init(mutex, nil) }
-  func lock() { pthread_mutex_lock(mutex) }
-  func unlock() { pthread_mutex_unlock(mutex) }
-}
-
-/// Our own environment.
-public enum ProcessEnvironment {
-  /// All of it.
-  public static var current: [String: String] {
-    var out: [String: String] = [:]
-    var entry = environ
-    while let text = entry.pointee {
-      let pair = String(cString: text)
-      if let equals = pair.firstIndex(of: "=") {
-        out[String(pair[..<equals])] = String(pair[pair.index(after: equals)...])
-      }
-      entry += 1
-    }
-    return out
-  }
-
-  /// A value that is set and not empty.
-  public static subscript(_ name: String) -> String? {
-    getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
-  }
-}
-
-/// Cuts what other programs' messages may quote of URLs' credentials.
-enum Redaction {
-  static func text(_ text: String) -> String {
-    var out = ""
-    var rest = text[...]
-    while let scheme = rest.range(of: "://") {
-      out += rest[..<scheme.upperBound]
-      rest = rest[scheme.upperBound...]
-      let authority = rest.prefix { !$0.isWhitespace && $0 != "/" && $0 != "'" && $0 != "\"" }
-      if let at = authority.lastIndex(of: "@") {
-        out += "***"
-        rest = rest[at...]
-      }
-    }
-    return out + rest
-  }
-}
-
-extension Substring {
-  /// The first place of a literal.
-  fileprivate func range(of literal: String) -> Range<Index>? {
-    var at = startIndex
-    while at < endIndex {
-      if self[at...].hasPrefix(literal) {
-        return at..<index(at, offsetBy: literal.count)
-      }
-      at = index(after: at)
-    }
-    return nil
-  }
+extension RunningProgram.Limits {
+  fileprivate var isEmpty: Bool { cancellation == nil && total == nil }
 }

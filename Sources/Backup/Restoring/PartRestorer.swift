@@ -41,28 +41,42 @@ public struct PartRestorer: Sendable {
     else {
       throw BackupError(.notFound, "the backup holds no stream '\(stream.name)'", path: set.id)
     }
-    try feed(file, of: set, to: try CommandWords.split(command))
+    try feed(file, of: set, to: try CommandWords.split(command, name: stream.name))
   }
 
-  /// The file is read twice: what is damaged must not reach the program.
+  /// The file is read twice: what is damaged, or what the key does not open, must not reach the program.
+  /// One such as `sh -c 'cat > dump.rdb'` destroys what is there when it starts.
   private func feed(_ file: Manifest.File, of set: BackupSet, to words: [String]) throws {
     let path = set.id + "/" + file.name
     let stored = HashingSource(try store.get(path))
-    try Transfer.all(stored, to: NullSink()) { try cancellation.check() }
+    do {
+      try Transfer.all(try content(file, stored), to: NullSink()) { try cancellation.check() }
+      try Transfer.all(stored, to: NullSink()) { try cancellation.check() }
+    } catch let error as DumpError {
+      if let cause = error.cause as? BackupError, cause.code != .damaged { throw cause }
+      throw BackupError(error, path: path)
+    }
     guard stored.digest == file.digest else {
       throw BackupError(
         .damaged, "the file was altered: its checksum is not the manifest's", path: path)
     }
-    var source: any ByteSource = try store.get(path)
-    if file.isEncrypted { source = try age.decrypting(source) }
-    if file.isCompressed { source = GzipSource(source) }
-    let program = try RunningProgram(words, input: true, output: false)
+    let source = try content(file, try store.get(path))
+    let program = try RunningProgram(
+      words, input: true, output: false, limits: .init(cancellation: cancellation))
     do {
       try Transfer.all(source, to: ProgramSink(program)) { try cancellation.check() }
       try program.finish()
     } catch {
       program.kill()
+      try cancellation.check()
+      if let cause = (error as? DumpError)?.cause as? BackupError { throw cause }
       throw error
     }
+  }
+
+  private func content(_ file: Manifest.File, _ stored: any ByteSource) throws -> any ByteSource {
+    var source = stored
+    if file.isEncrypted { source = try age.decrypting(source) }
+    return file.isCompressed ? GzipSource(source) : source
   }
 }

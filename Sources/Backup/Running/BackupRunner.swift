@@ -24,11 +24,10 @@ public struct BackupRunner: Sendable {
     let lock = try StoreLock.acquire(
       store, purpose: "backup run", cancellation: options.cancellation)
     defer { lock.release() }
-    return try runHoldingLock()
+    return try run(holding: lock)
   }
 
-  /// For a restore that holds the store's lock.
-  func runHoldingLock() throws -> Manifest {
+  private func run(holding lock: StoreLock) throws -> Manifest {
     try check()
     let catalog = Catalog(store)
     for name in try catalog.debris() { try catalog.remove(name) }
@@ -48,6 +47,7 @@ public struct BackupRunner: Sendable {
       }
       try options.cancellation.check()
       try checkPresence(manifest)
+      try lock.check()
       manifest.finished = Moment.now()
       manifest.durationMilliseconds = Moment.ticks() - ticks
       try store.put(id + "/" + Manifest.name, bytes: SealedText.seal(manifest.document))
@@ -92,7 +92,7 @@ public struct BackupRunner: Sendable {
         throw BackupError(
           .usage, "'\(stream.name)' is not a name for a command's stream, or occurs twice")
       }
-      _ = try CommandWords.split(stream.dump)
+      _ = try CommandWords.split(stream.dump, name: stream.name)
     }
   }
 
@@ -221,11 +221,13 @@ public struct BackupRunner: Sendable {
     let file = try writer.file(
       "files.tar", .files, compresses: true, isCompressed: true
     ) { sink in
-      let program = try RunningProgram(words, input: false, output: true)
+      let program = try RunningProgram(
+        words, input: false, output: true, limits: .init(cancellation: options.cancellation))
       do {
         try Transfer.all(ProgramSource(program), to: sink) { try options.cancellation.check() }
       } catch {
         program.kill()
+        try options.cancellation.check()
         throw error
       }
       switch program.wait() {
@@ -245,21 +247,32 @@ public struct BackupRunner: Sendable {
   private func command(
     _ stream: StreamCommand, _ writer: SetWriter, _ manifest: inout Manifest
   ) throws {
-    let words = try CommandWords.split(stream.dump)
+    let words = try CommandWords.split(stream.dump, name: stream.name)
+    var count: Int64 = 0
     let file = try writer.file(
       "commands/" + stream.name, .command, compresses: true, isCompressed: true,
       stream: stream.name
     ) { sink in
-      let program = try RunningProgram(words, input: false, output: true)
+      let program = try RunningProgram(
+        words, input: false, output: true, limits: .init(cancellation: options.cancellation))
       do {
-        try Transfer.all(ProgramSource(program), to: sink) { try options.cancellation.check() }
+        count = try Transfer.all(ProgramSource(program), to: sink) {
+          try options.cancellation.check()
+        }
       } catch {
         program.kill()
+        try options.cancellation.check()
         throw error
       }
       do throws(BackupError) { try program.finish() } catch {
+        try options.cancellation.check()
         throw BackupError(
           .program, "the command of '\(stream.name)' failed", hint: "try it by hand", cause: error)
+      }
+      guard count > 0 else {
+        throw BackupError(
+          .program, "the command of '\(stream.name)' wrote nothing",
+          hint: "an empty dump is no backup; try it by hand")
       }
     }
     manifest.files.append(file)

@@ -54,11 +54,27 @@ public struct Pruner: Sendable {
 
   /// Removes what a plan names. Blocks. Takes the store's lock.
   public func run(now: Int64 = Moment.now()) throws -> Plan {
-    let lock = try StoreLock.acquire(store, purpose: "backup prune", cancellation: cancellation)
+    let whole = try plan(now: now)
+    let lock = try lock(whole)
     defer { lock.release() }
-    let plan = try plan(now: now)
-    try remove(plan)
-    return plan
+    // Somebody else may have been at work until the lock was there.
+    try remove(try plan(now: now))
+    return whole
+  }
+
+  /// A lock needs room for a small file. In a store that is full the oldest that would go anyway makes it.
+  private func lock(_ plan: Plan) throws -> StoreLock {
+    func acquire() throws(BackupError) -> StoreLock {
+      try StoreLock.acquire(store, purpose: "backup prune", cancellation: cancellation)
+    }
+    do throws(BackupError) { return try acquire() } catch {
+      guard error.isOutOfRoom, let first = plan.debris.first ?? plan.removed.last?.id else {
+        throw error
+      }
+      try StoreLock.refuseOthers(store)
+      try Catalog(store).remove(first)
+      return try acquire()
+    }
   }
 
   /// For a run that holds the lock already.

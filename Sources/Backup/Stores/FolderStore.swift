@@ -181,6 +181,7 @@ enum Disk {
     let number = errno
     var error = BackupError(.store, "\(call): \(String(cString: strerror(number)))", path: path)
     if number == ENOSPC || number == EDQUOT {
+      error.isOutOfRoom = true
       error.hint = "free some space (martlet backup prune), or use another store"
     } else if number == ENOENT || number == ENOTDIR || number == EROFS || number == ESTALE {
       error.hint = "is the store's folder still there, and its file system mounted and writable?"

@@ -12,26 +12,58 @@ public struct RcloneStore: Store {
   public let remote: String
   private let program: String
   private let attempts: Int
-  public var location: String { "rclone:" + remote }
+  private let limits: RunningProgram.Limits
+  public var location: String { "rclone:" + Self.shown(remote) }
 
   /// - Parameters:
   ///   - remote: as rclone takes it.
   ///   - program: the rclone to use; `MARTLET_RCLONE` by default, else the one on PATH.
   ///   - attempts: tries of what can be repeated.
+  ///   - patience: after this long without a byte it hangs; its own limits are shorter.
   public init(
     remote: String, program: String = ProcessEnvironment["MARTLET_RCLONE"] ?? "rclone",
-    attempts: Int = 3
+    attempts: Int = 3, patience: Duration = .seconds(300)
   ) {
     self.remote = remote
     self.program = program
     self.attempts = attempts
+    limits = RunningProgram.Limits(
+      silence: patience.components.seconds * 1000, secrets: Self.secrets(remote))
+  }
+
+  /// `:s3,access_key_id=A,secret_access_key=B:bucket` without the values.
+  private static func shown(_ remote: String) -> String {
+    secrets(remote).reduce(remote) { $0.replacing($1, with: "***") }
+  }
+
+  /// The values of a connection string. - Source: rclone's manual, "Connection strings".
+  private static func secrets(_ remote: String) -> [String] {
+    var values: [String] = []
+    var rest = remote[...].drop { $0 != "," }
+    while rest.first == "," {
+      rest = rest.dropFirst().drop { $0 != "=" && $0 != "," && $0 != ":" }
+      guard rest.first == "=" else { continue }
+      rest = rest.dropFirst()
+      let value: Substring
+      if let quote = rest.first, quote == "'" || quote == "\"" {
+        value = rest.dropFirst().prefix { $0 != quote }
+        rest = rest[value.endIndex...].dropFirst()
+      } else {
+        value = rest.prefix { $0 != "," && $0 != ":" }
+        rest = rest[value.endIndex...]
+      }
+      // What is shorter (`true`, a region) would be cut out of everything else that is said.
+      if value.utf8.count >= 6 { values.append(String(value)) }
+    }
+    return values
   }
 
   public func put(_ name: String, size: Int64?) throws(BackupError) -> any StoreWriter {
     try StoreName.check(name)
     let words = ["rcat"] + (size.map { ["--size", String($0)] } ?? []) + [path(name)]
     return RcloneWriter(
-      try RunningProgram(command(words), input: true, output: false), store: self, name: name)
+      try RunningProgram(command(words), input: true, output: false, limits: limits), store: self,
+      name: name)
   }
 
   public func get(_ name: String, range: Range<Int64>?) throws(BackupError) -> any ByteSource {
@@ -44,7 +76,8 @@ public struct RcloneStore: Store {
     if let range {
       words += ["--offset", String(range.lowerBound), "--count", String(range.count)]
     }
-    let program = try RunningProgram(command(words + [path(name)]), input: false, output: true)
+    let program = try RunningProgram(
+      command(words + [path(name)]), input: false, output: true, limits: limits)
     return RcloneSource(program, name: name)
   }
 
@@ -70,11 +103,13 @@ public struct RcloneStore: Store {
 
   public func removeEmptyFolder(_ folder: String) {
     guard (try? StoreName.check(folder)) != nil else { return }
-    _ = try? RunningProgram.output(of: command(["rmdirs", path(folder)]))
+    _ = try? RunningProgram.output(of: command(["rmdirs", path(folder)]), limits: limits)
   }
 
   public func freeSpace() -> Int64? {
-    guard let reply = try? RunningProgram.output(of: command(["about", "--json", path("")])),
+    guard
+      let reply = try? RunningProgram.output(
+        of: command(["about", "--json", path("")]), limits: limits),
       reply.ending == .exited(0)
     else { return nil }
     return (try? ExtendedJSON.parseDocument(utf8: reply.bytes))?["free"]?.integerValue
@@ -102,6 +137,8 @@ public struct RcloneStore: Store {
         ? remote + name : remote + "/" + name
   }
 
+  fileprivate var hint: String { "try the same by hand: rclone lsf \(Self.shown(remote))" }
+
   private func command(_ words: [String]) -> [String] {
     [program, "--log-level", "ERROR", "--contimeout", "15s", "--timeout", "60s"] + words
   }
@@ -112,7 +149,7 @@ public struct RcloneStore: Store {
   ) {
     var wait: UInt32 = 250
     for attempt in 1... {
-      let reply = try RunningProgram.output(of: command(words))
+      let reply = try RunningProgram.output(of: command(words), limits: limits)
       switch reply.ending {
       // 3: no such folder, 4: no such file. - Source: rclone's list of exit codes.
       case .exited(0), .exited(3), .exited(4): return (reply.ending, reply.bytes)
@@ -122,7 +159,7 @@ public struct RcloneStore: Store {
         let said = reply.errors.isEmpty ? "" : ": \(reply.errors)"
         throw BackupError(
           .store, "rclone \(words[0]) failed, \(reply.ending)\(said)", path: location,
-          hint: "try the same by hand: rclone lsf \(remote)")
+          hint: hint)
       }
       Pause.milliseconds(wait)
       wait *= 4
@@ -162,9 +199,10 @@ private final class RcloneWriter: StoreWriter {
 
   func write(_ bytes: UnsafeRawBufferPointer) throws(DumpError) {
     do throws(DumpError) { try program.write(bytes) } catch {
-      throw DumpError(
-        .file, "the store does not take the file", path: name, hint: error.hint,
-        cause: error.cause ?? error)
+      let said = (error.cause as? BackupError)?.message ?? error.message
+      let cause = BackupError(
+        .store, "the store does not take the file: \(said)", path: name, hint: store.hint)
+      throw DumpError(.file, cause.message, path: name, hint: cause.hint, cause: cause)
     }
     state.withLock { $0.written += Int64(bytes.count) }
   }
@@ -176,7 +214,7 @@ private final class RcloneWriter: StoreWriter {
     }
     do throws(BackupError) { try program.finish() } catch {
       throw BackupError(
-        .store, "the store does not take the file", path: name, cause: error)
+        .store, "the store does not take the file: \(error.message)", path: name, hint: store.hint)
     }
     // An upload that was believed is a backup that was not there.
     guard try store.stat(name) == written else {

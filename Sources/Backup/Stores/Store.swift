@@ -61,6 +61,7 @@ extension Store {
     let writer = try put(name, size: Int64(bytes.count))
     do throws(DumpError) { try writer.write(all: bytes) } catch {
       writer.discard()
+      if let cause = error.cause as? BackupError, cause.code == .store { throw cause }
       throw BackupError(.store, "the file cannot be written", path: name, cause: error)
     }
     try writer.commit()

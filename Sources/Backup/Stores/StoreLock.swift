@@ -81,8 +81,11 @@ public final class StoreLock: Sendable {
   /// Seconds.
   static let renewal: Int64 = 30
   static let patience: Int64 = 600
+  /// Milliseconds: a holder that lives renews its lock within this.
+  static let watching: Int64 = 45_000
 
   private let store: any Store
+  private let area: String
   private let name: String
   private let holder: LockHolder
   private let state = Mutex<(isReleased: Bool, isLost: Bool)>((false, false))
@@ -94,16 +97,19 @@ public final class StoreLock: Sendable {
   /// - Parameters:
   ///   - area: `store`, or the name of an oplog chain: each has its own lock.
   ///   - cancellation: cancelled when the lock is lost.
+  ///   - watching: milliseconds for which a lock that looks dead is watched first; 45,000 without.
   /// - Throws: ``BackupError`` `.locked` with the holder.
   public static func acquire(
-    _ store: any Store, area: String = "store", purpose: String, cancellation: Cancellation? = nil
+    _ store: any Store, area: String = "store", purpose: String, cancellation: Cancellation? = nil,
+    watching: Int64? = nil
   ) throws(BackupError) -> StoreLock {
+    let watching = watching ?? Self.watching
     for attempt in 0..<4 {
       let lock = StoreLock(store, area, .current(purpose), cancellation)
-      try refuse(try lock.others(area))
+      try refuse(try lock.others(watching))
       try lock.write(lock.holder)
       let others: [LockHolder]
-      do throws(BackupError) { others = try lock.others(area) } catch {
+      do throws(BackupError) { others = try lock.others(watching) } catch {
         try? store.delete(lock.name)
         throw error
       }
@@ -124,6 +130,7 @@ public final class StoreLock: Sendable {
     self.store = store
     self.holder = holder
     self.cancellation = cancellation
+    self.area = area
     let token = String(UInt64.random(in: 0...UInt64.max), radix: 16)
     name = "locks/\(area)/\(token).json"
   }
@@ -154,15 +161,29 @@ public final class StoreLock: Sendable {
       hint: "wait for it; its lock ends with it, or 10 minutes after its machine was lost")
   }
 
+  /// Refuses where somebody else holds it; for one who cannot hold it himself.
+  static func refuseOthers(_ store: any Store, area: String = "store") throws(BackupError) {
+    try refuse(try StoreLock(store, area, .current(""), nil).others(watching))
+  }
+
+  /// - Throws: ``BackupError`` `.locked` when the lock is not in the store any more.
+  public func check() throws(BackupError) {
+    guard !state.withLock({ $0.isLost }), try isPresent() else {
+      throw BackupError(
+        .locked, "the store's lock is gone: another run has taken it, or it is another store now",
+        path: store.location, hint: "is it mounted, and was this machine asleep? then run it again")
+    }
+  }
+
+  private func isPresent() throws(BackupError) -> Bool {
+    try store.list("locks/\(area)", recursively: true).contains { $0.name == name }
+  }
+
   /// Those who hold it besides us; stale ones are removed.
-  private func others(_ area: String) throws(BackupError) -> [LockHolder] {
+  private func others(_ watching: Int64) throws(BackupError) -> [LockHolder] {
     var holders: [LockHolder] = []
     for entry in try store.list("locks/\(area)", recursively: true) where entry.name != name {
-      let bytes: [UInt8]
-      do throws(BackupError) { bytes = try store.read(entry.name, limit: 1 << 20) } catch {
-        if error.code == .notFound { continue }
-        throw error
-      }
+      guard let bytes = try read(entry.name) else { continue }
       guard let document = try? ExtendedJSON.parseDocument(utf8: bytes),
         let other = LockHolder(document)
       else {
@@ -170,13 +191,40 @@ public final class StoreLock: Sendable {
         try store.delete(entry.name)
         continue
       }
-      if other.isStale(now: Moment.now(), patience: Self.patience) {
+      if try isDead(other, entry.name, bytes, watching) {
         try store.delete(entry.name)
       } else {
         holders.append(other)
       }
     }
     return holders
+  }
+
+  private func read(_ name: String) throws(BackupError) -> [UInt8]? {
+    do throws(BackupError) { return try store.read(name, limit: 1 << 20) } catch {
+      guard error.code == .notFound else { throw error }
+      return nil
+    }
+  }
+
+  /// Clocks differ and jump: what looks dead on another machine, or dated in the future, is watched until
+  /// it would have been renewed. Blocks meanwhile.
+  private func isDead(
+    _ other: LockHolder, _ name: String, _ bytes: [UInt8], _ watching: Int64
+  ) throws(BackupError) -> Bool {
+    let now = Moment.now()
+    let isAhead = other.host != Machine.host && other.heartbeat > now + Self.patience
+    guard isAhead || other.isStale(now: now, patience: Self.patience) else { return false }
+    guard other.host != Machine.host else { return true }
+    let end = Moment.ticks() + watching
+    while Moment.ticks() < end {
+      if cancellation?.isCancelled == true {
+        throw BackupError(.cancelled, "stopped while a lock was watched")
+      }
+      Pause.milliseconds(UInt32(clamping: min(1000, max(50, watching / 10))))
+      guard try read(name) == bytes else { return false }
+    }
+    return true
   }
 
   private func write(_ holder: LockHolder) throws(BackupError) {
@@ -196,7 +244,14 @@ public final class StoreLock: Sendable {
         attempted = now
         var holder = self.holder
         holder.heartbeat = Moment.now()
-        if (try? self.write(holder)) != nil {
+        let isThere = try? self.isPresent()
+        if isThere == false {
+          // Whoever has removed it goes on without us.
+          self.state.withLock { $0.isLost = true }
+          self.cancellation?.cancel(.leaseLost)
+          return
+        }
+        if isThere == true, (try? self.write(holder)) != nil {
           last = Moment.ticks()
         } else if now - last > Self.patience * 500 {
           // Others will take it for stale soon: better stop than be two.
