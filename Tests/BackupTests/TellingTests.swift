@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import Backup
@@ -19,6 +20,25 @@ import Testing
     }
   }
 
+  @Test("a store that cannot be read leaves what the metrics say of it, and the failure is told")
+  func metricsWithoutStore() throws {
+    let scratch = try ScratchFolder()
+    let store = FaultyStore(FolderStore(path: scratch.path + "/store"))
+    _ = try SmallSet.make(in: store, archive: SmallSet.archive)
+    let path = scratch.path + "/martlet.prom"
+    try BackupMetrics(store).write(to: path)
+    store.faults.withLock { $0.isGone = true }
+    let event = NotifierEvent.failed("backup run", "gone", exitCode: 1)
+    for _ in 0..<2 {
+      #expect(throws: BackupError.self) { try BackupMetrics(store).write(to: path, event: event) }
+    }
+    let text = String(decoding: try scratch.read("martlet.prom"), as: UTF8.self)
+    #expect(text.contains("martlet_backup_last_success_timestamp_seconds 1769594405\n"))
+    let codes = text.split(separator: "\n").filter { $0.contains("martlet_last_run_exit_code") }
+    #expect(codes.map(String.init).last == "martlet_last_run_exit_code 1")
+    #expect(codes.count == 3)
+  }
+
   @Test("a mail and a webhook that fail are told and nothing more")
   func failures() {
     let notifier = Notifier(
@@ -35,6 +55,14 @@ import Testing
     #expect(schedule.cron.contains("cd '/srv/my 100\\% app' && /usr/bin/martlet backup run"))
     let lines = schedule.cron.split(separator: "\n").filter { !$0.hasPrefix("#") }
     #expect(lines.count == 4)
+    // A folder for the log that is not there must not keep the shell from starting the job.
+    #expect(lines.allSatisfy { $0.hasSuffix("--quiet --log-file logs/backup.log >/dev/null") })
+    let unit = schedule.systemd.first { $0.name == "martlet-backup.service" }?.text ?? ""
+    #expect(unit.contains("WorkingDirectory=/srv/my 100%% app\n"))
+    #expect(unit.contains("ExecStart=/usr/bin/martlet backup run --kind full"))
+    #expect(unit.contains("OnFailure=martlet-failed@%N.service"))
+    let odd = Schedule(program: "/opt/my $5 \"m\"/martlet", folder: "/srv").systemd
+    #expect(odd.first?.text.contains("ExecStart=\"/opt/my $$5 \\\"m\\\"/martlet\" backup") == true)
     #expect(schedule.systemd.contains { $0.name == "martlet-oplog.service" })
     #expect(schedule.systemd.filter { $0.name.hasSuffix(".timer") }.count == 3)
   }

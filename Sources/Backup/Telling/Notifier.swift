@@ -7,15 +7,16 @@ public enum NotifierEvent: Sendable {
   case failed(String, String, exitCode: Int)
   /// What was done, and what there is to say about it.
   case done(String, String)
+  /// A unit of systemd that could not tell by itself, and its result in systemd's words.
+  case unitFailed(String, String)
   case test
-
-  var isFailure: Bool { if case .failed = self { true } else { false } }
 
   var subject: String {
     switch self {
     case .succeeded(let manifest): "[martlet] backup \(manifest.id) on \(Machine.host)"
     case .failed(let work, _, _): "[martlet] FAILED: \(work) on \(Machine.host)"
     case .done(let work, _): "[martlet] \(work) is done, on \(Machine.host)"
+    case .unitFailed(let unit, _): "[martlet] FAILED: \(unit) on \(Machine.host)"
     case .test: "[martlet] test on \(Machine.host)"
     }
   }
@@ -36,6 +37,10 @@ public enum NotifierEvent: Sendable {
       \(reason)
       """
     case .done(_, let text): text
+    case .unitFailed(let unit, let result):
+      """
+      \(unit) failed (\(result)); see journalctl -u \(unit)
+      """
     case .test: "This is a test of martlet's notifications."
     }
   }
@@ -63,6 +68,10 @@ public enum NotifierEvent: Sendable {
     case .done(let work, _):
       out.append("event", "done")
       out.append("command", .string(work))
+    case .unitFailed(let unit, let result):
+      out.append("event", "unit.failed")
+      out.append("unit", .string(unit))
+      out.append("result", .string(result))
     case .test: out.append("event", "test")
     }
     return out
@@ -73,17 +82,19 @@ public enum NotifierEvent: Sendable {
 public struct Notifier: Sendable {
   private let email: String?
   private let webhook: String?
+  private let sendmail: String
   private let notice: @Sendable (String) -> Void
-  /// Seconds for one try of the webhook.
+  /// Seconds for one try of the webhook, and a third of those for sendmail.
   private let timeout: Int
 
   public init(
-    email: String?, webhook: String?, timeout: Int = 10,
+    email: String?, webhook: String?, timeout: Int = 10, sendmail: String? = nil,
     notice: @escaping @Sendable (String) -> Void
   ) {
     self.email = email.flatMap { $0.isEmpty ? nil : $0 }
     self.webhook = webhook.flatMap { $0.isEmpty ? nil : $0 }
     self.timeout = timeout
+    self.sendmail = sendmail ?? ProcessEnvironment["MARTLET_SENDMAIL"] ?? "sendmail"
     self.notice = notice
   }
 
@@ -118,47 +129,76 @@ public struct Notifier: Sendable {
       To: \(address)
       Subject: \(event.subject)
       Auto-Submitted: auto-generated
+      MIME-Version: 1.0
       Content-Type: text/plain; charset=utf-8
+      Content-Transfer-Encoding: 8bit
 
       \(event.body)
 
       """
-    let program = ProcessEnvironment["MARTLET_SENDMAIL"] ?? "sendmail"
-    do throws(BackupError) { try run([program, "-t", "-i"], message) } catch {
+    do throws(BackupError) { try run([sendmail, "-t", "-i"], message) } catch {
       // cron's PATH lacks it.
-      guard program == "sendmail", error.hint != nil else { throw error }
+      guard sendmail == "sendmail", error.message.hasSuffix(RunningProgram.isMissing) else {
+        throw error
+      }
       try run(["/usr/sbin/sendmail", "-t", "-i"], message)
     }
   }
 
   /// By curl. The address stands in its configuration on standard input: it is often a secret, and
-  /// everybody can see command lines.
+  /// everybody can see command lines. Redirects are not followed: what is sent is for that address only.
   private func post(_ event: NotifierEvent, to url: String) throws(BackupError) {
     let json = ExtendedJSON.text(event.document, .relaxed)
     let configuration = """
       url = \(quoted(url))
+      proto = "=http,https"
+      user-agent = "martlet"
       header = "Content-Type: application/json"
       data-raw = \(quoted(json))
       max-time = \(timeout)
       connect-timeout = \(timeout)
       retry = 3
       retry-delay = 1
+      retry-max-time = \(timeout * 3)
       fail
       silent
       output = "/dev/null"
+      write-out = "%{http_code}"
 
       """
+    // -q: not with what ~/.curlrc says. The last try may begin just before retry-max-time.
+    let limit = Int64(timeout) * 4000 + 10_000
     let reply = try RunningProgram.output(
-      of: ["curl", "--config", "-"], input: Array(configuration.utf8))
-    guard reply.ending == .exited(0) else {
-      throw BackupError(.program, "curl ended with \(reply.ending)")
+      of: ["curl", "-q", "--config", "-"], input: Array(configuration.utf8),
+      limits: .init(total: limit))
+    let status = String(decoding: reply.bytes, as: UTF8.self)
+    if reply.ending == .exited(0), status.hasPrefix("2") { return }
+    throw BackupError(.program, meaning(reply.ending, status))
+  }
+
+  /// Without the address.
+  private func meaning(_ ending: RunningProgram.Ending, _ status: String) -> String {
+    switch ending {
+    case .exited(0) where status.hasPrefix("3"):
+      "it answered \(status), and redirects are not followed"
+    case .exited(0), .exited(22): "it answered \(status)"
+    case .exited(1), .exited(3): "its address is no http:// or https:// address"
+    case .exited(5), .exited(6): "its host has no address"
+    case .exited(7): "nobody listens at its address"
+    case .exited(28): "it did not answer within \(timeout) s"
+    case .exited(35), .exited(51), .exited(58), .exited(60), .exited(77), .exited(83), .exited(90),
+      .exited(91):
+      "TLS with it failed, curl's \(ending): is its certificate valid, and for this host?"
+    default: "curl ended with \(ending)"
     }
   }
 
   private func run(_ words: [String], _ text: String) throws(BackupError) {
-    let reply = try RunningProgram.output(of: words, input: Array(text.utf8))
+    let reply = try RunningProgram.output(
+      of: words, input: Array(text.utf8), limits: .init(total: Int64(timeout) * 3000))
     guard reply.ending == .exited(0) else {
-      throw BackupError(.program, "\(words[0]) ended with \(reply.ending): \(reply.errors)")
+      let said = reply.errors.isEmpty ? "" : ": \(reply.errors)"
+      throw BackupError(.program, "\(words[0]) ended with \(reply.ending)\(said)")
     }
   }
 

@@ -16,16 +16,17 @@ public struct Schedule: Sendable {
   private var start: String { "cd \(Self.quoted(folder)) && \(Self.quoted(program))" }
 
   /// Daily full backup, hourly database backup, weekly reading of all documents, daily tidying. No lock
-  /// file: martlet has its own. In crontab a % is a line break.
+  /// file: martlet has its own. Errors and warnings are left to cron, which mails them; the log, whose
+  /// folder need not be there, has all. In crontab a % is a line break.
   public var cron: String {
     let command = start.replacing("%", with: "\\%")
-    let log = ">> logs/backup.log 2>&1"
+    let log = "--quiet --log-file logs/backup.log >/dev/null"
     return """
       # martlet: begin
-      \(minute) \(hour) * * * \(command) backup run --kind full --tag daily --quiet \(log)
-      \((minute + 30) % 60) * * * * \(command) backup run --kind database --tag hourly --quiet \(log)
-      \(minute) \((hour + 1) % 24) * * 1 \(command) backup verify --depth documents --quiet \(log)
-      \((minute + 15) % 60) \((hour + 2) % 24) * * * \(command) backup prune --quiet \(log)
+      \(minute) \(hour) * * * \(command) backup run --kind full --tag daily \(log)
+      \((minute + 30) % 60) * * * * \(command) backup run --kind database --tag hourly \(log)
+      \(minute) \((hour + 1) % 24) * * 1 \(command) backup verify --depth documents \(log)
+      \((minute + 15) % 60) \((hour + 2) % 24) * * * \(command) backup prune \(log)
       # martlet: end
 
       """
@@ -50,6 +51,7 @@ public struct Schedule: Sendable {
         timer("*-*-* \(CivilTime.padded((hour + 2) % 24)):\(CivilTime.padded(minute)):00")
       ),
       ("martlet-oplog.service", oplog),
+      ("martlet-failed@.service", failed),
     ]
   }
 
@@ -59,12 +61,11 @@ public struct Schedule: Sendable {
     Description=martlet \(what)
     After=network-online.target
     Wants=network-online.target
+    OnFailure=martlet-failed@%N.service
 
     [Service]
     Type=oneshot
-    WorkingDirectory=\(folder)
-    ExecStart=\(program) \(words)
-    EnvironmentFile=-\(folder)/.env
+    \(service(words))
     Nice=10
     IOSchedulingClass=idle
 
@@ -93,14 +94,15 @@ public struct Schedule: Sendable {
     Description=martlet capture of the oplog
     After=network-online.target
     Wants=network-online.target
+    OnFailure=martlet-failed@%N.service
+    StartLimitIntervalSec=10min
+    StartLimitBurst=5
 
     [Service]
     Type=simple
-    WorkingDirectory=\(folder)
-    ExecStart=\(program) oplog run
-    EnvironmentFile=-\(folder)/.env
+    \(service("oplog run"))
     Restart=on-failure
-    RestartSec=5
+    RestartSec=30
     KillSignal=SIGTERM
     TimeoutStopSec=90
 
@@ -108,6 +110,32 @@ public struct Schedule: Sendable {
     WantedBy=multi-user.target
 
     """
+  }
+
+  /// Tells of what martlet could not tell by itself, because it was killed or could not be started.
+  private var failed: String {
+    """
+    [Unit]
+    Description=martlet tells that %i failed
+
+    [Service]
+    Type=oneshot
+    \(service("notify failure %i"))
+
+    """
+  }
+
+  /// `words` are systemd's; paths are made so.
+  private func service(_ words: String) -> String {
+    let plain = folder.replacing("%", with: "%%")
+    let path = program.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+      .replacing("%", with: "%%").replacing("$", with: "$$")
+    let start = Self.quoted(program) == program ? program : "\"\(path)\""
+    return """
+      WorkingDirectory=\(plain)
+      ExecStart=\(start) \(words)
+      EnvironmentFile=-\(plain)/.env
+      """
   }
 
   /// For a shell, only when it has to be.

@@ -71,6 +71,12 @@ struct BackupVerifyCommand: LeafCommand {
   func execute(_ context: CommandContext) throws -> CommandStatus {
     let base = try BackupSettings(context, stores)
     let store = try base.store()
+    return try base.telling("backup verify", store: store) { try verify(context, base, store) }
+  }
+
+  private func verify(_ context: CommandContext, _ base: BackupSettings, _ store: any Store) throws
+    -> CommandStatus
+  {
     let part = try subset.map { text throws(BackupError) in try Verifier.Subset(text) }
     var sets: [BackupSet]
     if let id {
@@ -104,6 +110,8 @@ struct BackupVerifyCommand: LeafCommand {
       base.announce(
         .failed("backup verify", result.damaged.joined(separator: "; "), exitCode: 20), store: store
       )
+    } else {
+      base.writeMetrics(nil, store: store)
     }
     return first == nil ? .done : .backupDamaged
   }
@@ -161,10 +169,14 @@ struct BackupCopyCommand: LeafCommand {
   var target: String
 
   func execute(_ context: CommandContext) throws -> CommandStatus {
-    let store = try BackupSettings(context, stores).store()
+    let base = try BackupSettings(context, stores)
+    let store = try base.store()
     let other = try BackupSettings.location(target, context).open()
-    let set = try Catalog(store).find(id)
-    let bytes = try Copier(from: store, to: other, cancellation: context.cancellation).copy(set.id)
+    let (set, bytes) = try base.telling("backup copy", store: store) {
+      let set = try Catalog(store).find(id)
+      let copier = Copier(from: store, to: other, cancellation: context.cancellation)
+      return (set, try copier.copy(set.id))
+    }
     if context.options.json {
       context.console.out(
         (["id": .string(set.id), "store": .string(other.location), "bytes": .integer(bytes)]
@@ -209,7 +221,9 @@ struct BackupPruneCommand: LeafCommand {
     if let within { policy.within = within.duration }
     if let last { policy.last = last }
     let pruner = Pruner(store, policy: policy, cancellation: context.cancellation)
-    let plan = dryRun ? try pruner.plan() : try pruner.run()
+    let plan =
+      dryRun
+      ? try pruner.plan() : try base.telling("backup prune", store: store) { try pruner.run() }
     context.console.show(PrunePage(plan: plan, isDryRun: dryRun))
     return .done
   }

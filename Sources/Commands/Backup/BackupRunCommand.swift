@@ -56,7 +56,8 @@ struct BackupRunCommand: LeafCommand {
     if let level { backup.compressionLevel = level }
     if compression == "none" { backup.compressionLevel = nil }
     if compression == "gzip", backup.compressionLevel == nil { backup.compressionLevel = 6 }
-    do {
+    return try base.telling("backup run", store: store) {
+      defer { progress.finish() }
       let pool = kind == .files ? nil : try context.pool(base.settings)
       let manifest = try BackupRunner(store, pool: pool, options: backup).run()
       progress.finish()
@@ -67,12 +68,6 @@ struct BackupRunCommand: LeafCommand {
       context.console.show(BackupSetPage(set: try Catalog(store).find(manifest.id)))
       context.console.next("martlet backup drill \(manifest.id)")
       return .done
-    } catch {
-      progress.finish()
-      let report = ErrorReport(error, stopped: context.cancellation.reason)
-      base.announce(
-        .failed("backup run", report.message, exitCode: Int(report.status.rawValue)), store: store)
-      throw error
     }
   }
 }

@@ -63,7 +63,7 @@ struct BackupSettings {
   var age: Age {
     Age(
       recipients: configuration.recipients,
-      identity: options.identity ?? context.surroundings.environment["MARTLET_AGE_IDENTITY"])
+      identity: options.identity ?? context.surroundings.sourced("MARTLET_AGE_IDENTITY")?.value)
   }
 
   func backupOptions(_ progress: Progress? = nil) -> BackupOptions {
@@ -110,13 +110,29 @@ struct BackupSettings {
       notice: { [console = context.console] in console.warn("\($0)") })
   }
 
+  /// Does something; tells of its failure and throws it on.
+  func telling<Result>(_ work: String, store: any Store, _ body: () throws -> Result) throws
+    -> Result
+  {
+    do { return try body() } catch {
+      let report = ErrorReport(error, stopped: context.cancellation.reason)
+      announce(
+        .failed(work, report.message, exitCode: Int(report.status.rawValue)), store: store)
+      throw error
+    }
+  }
+
   /// Writes the textfile and tells whoever wants to know; failures are told and nothing more.
   func announce(_ event: NotifierEvent, store: any Store) {
     notifier.send(event)
-    if let path = settings.configuration.notify.metrics {
-      do { try BackupMetrics(store).write(to: path, event: event) } catch {
-        context.console.warn("the metrics could not be written: \(String(describing: error))")
-      }
+    writeMetrics(event, store: store)
+  }
+
+  /// Writes the textfile, if there is to be one.
+  func writeMetrics(_ event: NotifierEvent?, store: any Store) {
+    guard let path = settings.configuration.notify.metrics else { return }
+    do { try BackupMetrics(store).write(to: path, event: event) } catch {
+      context.console.warn("the metrics could not be written: \(ErrorReport(error).message)")
     }
   }
 }

@@ -46,7 +46,13 @@ struct OplogRunCommand: LeafCommand {
     let console = context.console
     let isJSON = options.json
     capture.notice = { console.warn("\($0)") }
+    let metrics = base.settings.configuration.notify.metrics
     capture.sliced = { slice in
+      if let metrics {
+        do { try BackupMetrics.note(slice, in: metrics) } catch {
+          console.warn("the metrics could not be written: \(ErrorReport(error).message)")
+        }
+      }
       if isJSON { console.stream(OplogStatusPage.json(slice)) }
       console.status(
         "slice to \(Moment.text(Int64(slice.end.seconds))): \(Quantity.grouped(slice.count)) entries, \(Quantity.bytes(slice.digest.size))"

@@ -35,10 +35,12 @@ struct ScheduleCommand: LeafCommand {
 
   func execute(_ context: CommandContext) throws -> CommandStatus {
     let settings = try context.settings()
-    let program = CommandLine.arguments.first ?? "martlet"
-    let path =
-      program.contains("/") ? URL(fileURLWithPath: program).standardizedFileURL.path : program
-    var schedule = Schedule(program: path, folder: settings.folder)
+    if settings.file == nil {
+      context.console.warn(
+        "there is no \(ConfigurationFile.name) here: the jobs would run in \(settings.folder) with defaults"
+      )
+    }
+    var schedule = Schedule(program: program(context), folder: settings.folder)
     schedule.hour = hour
     schedule.minute = minute
     if options.json {
@@ -59,10 +61,23 @@ struct ScheduleCommand: LeafCommand {
   }
 }
 
+extension ScheduleCommand {
+  /// Absolute: neither cron nor systemd has the PATH of whoever asks.
+  private func program(_ context: CommandContext) -> String {
+    let name = CommandLine.arguments.first ?? "martlet"
+    if name.contains("/") { return URL(fileURLWithPath: name).standardizedFileURL.path }
+    let folders = (context.surroundings.environment["PATH"] ?? "").split(separator: ":")
+    return folders.map { "\($0)/\(name)" }.first {
+      $0.hasPrefix("/") && FileManager.default.isExecutableFile(atPath: $0)
+    } ?? name
+  }
+}
+
 /// `martlet notify`.
 struct NotifyGroup: ParsableCommand {
   static let configuration = CommandConfiguration.martlet(
-    "notify", "Who is told of backups.", subcommands: [NotifyTestCommand.self])
+    "notify", "Who is told of backups.",
+    subcommands: [NotifyTestCommand.self, NotifyFailureCommand.self])
 }
 
 /// `martlet notify test`.
@@ -85,6 +100,34 @@ struct NotifyTestCommand: LeafCommand {
       context.console.out((["failures": .strings(failures)] as JSONValue).text())
     }
     if failures.isEmpty { context.console.status("sent") }
+    return failures.isEmpty ? .done : .failed
+  }
+}
+
+/// `martlet notify failure`.
+struct NotifyFailureCommand: LeafCommand {
+  static let configuration = CommandConfiguration.martlet(
+    "failure", "Tell that a unit of systemd failed: what its OnFailure= starts.",
+    discussion: """
+      What ended with an exit code has told by itself, and is not told again; the capture of the oplog has \
+      not, because it is started again.
+      """)
+
+  @OptionGroup var options: GlobalOptions
+  @OptionGroup var stores: StoreOptions
+
+  @Argument(help: "The unit's name.")
+  var unit: String
+
+  func execute(_ context: CommandContext) throws -> CommandStatus {
+    // - Source: systemd.exec(5), MONITOR_SERVICE_RESULT, since 251.
+    let result = context.surroundings.environment["MONITOR_SERVICE_RESULT"] ?? "failed"
+    guard result != "exit-code" || unit.contains("oplog") else {
+      context.console.status("\(unit) has told by itself")
+      return .done
+    }
+    let name = unit.filter { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.@:\\".contains($0)) }
+    let failures = try BackupSettings(context, stores).notifier.send(.unitFailed(name, result))
     return failures.isEmpty ? .done : .failed
   }
 }
