@@ -4,11 +4,13 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: scripts/backup.sh [backup | backup-db | backup-files | list | verify | cleanup [DAYS] | restore-db ID|latest]
+usage: scripts/backup.sh [backup | backup-db | backup-files | backup-redis | backup-es]
+       scripts/backup.sh list | verify | cleanup [DAYS] | restore-db ID|PATH|latest
 
 Without an argument: a full backup, read back, copied to S3_BUCKET when that is set, then a cleanup when
-RETENTION_DAYS is. Other services (PostgreSQL, Redis, …) are part of a full backup when they stand under
-backup.commands in martlet.yaml.
+RETENTION_DAYS is; BACKUP_TYPE=database or files makes it smaller. Other services (PostgreSQL, Redis, …) are
+part of a full backup when they stand under backup.commands in martlet.yaml; backup-files, backup-redis and
+backup-es take the files and all of these, without the database.
 TEXT
 }
 
@@ -22,7 +24,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/operations.sh"
 
 case ${1:-backup} in
   backup)
-    run backup run --kind full
+    case ${BACKUP_TYPE:-full} in full | database | files) ;; *)
+      printf 'backup.sh: BACKUP_TYPE is full, database or files, not %s\n' "$BACKUP_TYPE" >&2
+      exit 64
+      ;;
+    esac
+    run backup run --kind "${BACKUP_TYPE:-full}"
     copy_to_s3
     if [[ -n ${RETENTION_DAYS:-} ]]; then run backup prune; fi
     ;;
@@ -30,7 +37,7 @@ case ${1:-backup} in
     run backup run --kind database
     copy_to_s3
     ;;
-  backup-files) run backup run --kind files ;;
+  backup-files | backup-redis | backup-es) run backup run --kind files ;;
   list) "$program" backup list ;;
   verify) run backup verify --depth documents ;;
   cleanup)

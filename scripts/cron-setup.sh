@@ -18,6 +18,7 @@ TEXT
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 crontab=${CRONTAB:-crontab}
+jobs='daily|hourly-db|weekly|cleanup'
 
 number() { # number VALUE MOST NAME
   if ! [[ $1 =~ ^[0-9]{1,2}$ ]] || ((10#$1 > $2)); then
@@ -34,18 +35,38 @@ address() {
   fi
 }
 
-others() { # others MARK: the lines that are not of this job
-  { "$crontab" -l 2>/dev/null || true; } | { grep -v -- "# martlet:$1\$" || true; }
+# lines: the crontab as it is. One that cannot be read is not the same as none: it would be lost.
+lines() {
+  local text said
+  said=$(mktemp)
+  if text=$(LC_ALL=C "$crontab" -l 2>"$said"); then
+    [[ -z $text ]] || printf '%s\n' "$text"
+  elif ! grep -qi '^no crontab\|: no crontab for' "$said"; then
+    printf 'cron-setup.sh: the crontab cannot be read: %s\n' "$(head -n 1 "$said")" >&2
+    rm -f "$said"
+    return 1
+  fi
+  rm -f "$said"
+}
+
+# replace PATTERN LINE: installs the crontab without the lines whose mark has this pattern, and with LINE.
+replace() {
+  local before after
+  before=$(lines)
+  after=$(grep -v -- "# martlet:$1\$" <<<"$before") || true
+  [[ -z $2 ]] || after+=${after:+$'\n'}$2
+  printf '%s' "${after:+$after$'\n'}" | "$crontab" -
 }
 
 install_job() { # install_job JOB SCHEDULE COMMAND EMAIL
-  local mail='' line
+  local mail='' line folder
   address "$4"
   [[ -z $4 ]] || mail="BACKUP_NOTIFICATION_EMAIL=$4 "
+  printf -v folder %q "$root"
   # In a crontab a bare % is a line break.
-  line="$2 cd '$root' && ${mail}$3 >/dev/null 2>&1 # martlet:$1"
+  line="$2 cd $folder && ${mail}$3 >/dev/null 2>&1 # martlet:$1"
   line=${line//%/\\%}
-  { others "$1" && printf '%s\n' "$line"; } | "$crontab" -
+  replace "$1" "$line"
   printf 'installed: %s\n' "$line"
 }
 
@@ -72,9 +93,13 @@ case $job in
     printf '%s/logs/*.log {\n  weekly\n  rotate 12\n  compress\n  missingok\n  notifempty\n  copytruncate\n}\n' "$root"
     ;;
   test) cd "$root" && scripts/backup.sh backup && scripts/verify-backups.sh ;;
-  list) { "$crontab" -l 2>/dev/null || true; } | { grep '# martlet:' || true; } ;;
+  list) lines | { grep -E "# martlet:($jobs)\$" || true; } ;;
   remove)
-    others "${1:-[a-z-]*}" | "$crontab" -
+    if [[ -n ${1:-} && "|$jobs|" != *"|$1|"* ]]; then
+      printf 'cron-setup.sh: there is no job %s\n' "$1" >&2
+      exit 64
+    fi
+    replace "${1:-\\(${jobs//|/\\|}\\)}" ''
     printf 'removed: %s\n' "${1:-all of them}"
     ;;
   *)

@@ -7,6 +7,11 @@
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
+# cron's PATH lacks where martlet is installed, and sendmail.
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/bin:/usr/local/sbin:/usr/sbin:/sbin
+export PATH
+log_file=${LOG_DIR:-logs}/backup.log
+
 find_martlet() {
   if [[ -n ${MARTLET:-} ]]; then
     printf '%s\n' "$MARTLET"
@@ -24,13 +29,19 @@ find_martlet() {
   return 1
 }
 
-program=$(find_martlet) || exit 1
-log_file=${LOG_DIR:-logs}/backup.log
-
 # log LEVEL MESSAGE: one line an event, in the log and on standard error.
 log() {
-  mkdir -p "$(dirname "$log_file")"
-  printf '%s %-7s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$2" | tee -a "$log_file" >&2
+  local line
+  printf -v line '%s %-7s %s' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$2"
+  printf '%s\n' "$line" >&2
+  # A log that cannot be written ends no backup.
+  { mkdir -p "$(dirname "$log_file")" && printf '%s\n' "$line" >>"$log_file"; } 2>/dev/null || true
+}
+
+# From cron nobody sees more than the log.
+program=$(find_martlet) || {
+  log ERROR "there is no martlet on PATH"
+  exit 1
 }
 
 # Messages of martlet, one line each, into the log with their level.
