@@ -1,6 +1,7 @@
 import BSON
 import Dump
 import Fingerprint
+import Glibc
 import Synchronization
 import Testing
 
@@ -115,6 +116,31 @@ import Testing
     #expect(try Copier(from: source, to: target).copy(id) == Int64(SmallSet.archive.count))
     try Verifier(target).verify(id, depth: .documents)
     #expect(try Copier(from: source, to: target).copy(id) == 0)
+  }
+
+  @Test("a copy that is damaged is made again, and nothing is copied onto itself")
+  func copyAgain() throws {
+    let scratch = try ScratchFolder()
+    let source = FolderStore(path: scratch.path + "/source")
+    let target = FolderStore(path: scratch.path + "/target")
+    let id = try SmallSet.make(in: source, archive: SmallSet.archive).id
+    let copier = Copier(from: source, to: target)
+    #expect(try copier.copy(id) > 0)
+    #expect(try copier.copy(id) == 0)
+    for file in ["data.archive", "manifest.json"] {
+      let path = scratch.path + "/target/\(id)/\(file)"
+      #expect(truncate(path, 60) == 0)
+      #expect(try copier.copy(id) > 0, "\(file)")
+      _ = try Verifier(target).verify(id, depth: .documents)
+    }
+    // Cut without anybody having noticed: a copy onto itself would remove what is left.
+    #expect(truncate(scratch.path + "/source/\(id)/data.archive", 60) == 0)
+    symlink("source", scratch.path + "/link")
+    let same = #expect(throws: BackupError.self) {
+      try Copier(from: source, to: FolderStore(path: scratch.path + "/link")).copy(id)
+    }
+    #expect(same?.code == .usage)
+    #expect(try source.read(id + "/data.archive").count == 60)
   }
 
   @Test("a store that fills up or disappears leaves no backup")

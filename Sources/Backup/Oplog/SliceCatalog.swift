@@ -225,4 +225,13 @@ public struct SliceCatalog: Sendable {
       slices: slices.sorted { ($0.start, $0.end) < ($1.start, $1.end) },
       newer: newer.sorted { $0.start < $1.start })
   }
+
+  /// For work that would remove what a newer version has written, or needs.
+  /// - Throws: ``BackupError`` `.unsupported`.
+  static func refuseNewer(_ chains: [SliceChain]) throws(BackupError) {
+    guard let newer = chains.lazy.compactMap(\.newer.first).first else { return }
+    throw BackupError(
+      .unsupported, "the store has slices that a newer version has written", path: newer.path,
+      hint: Slice.newerHint)
+  }
 }

@@ -16,7 +16,11 @@ struct SliceReader {
   func forEach(
     _ slice: Slice, _ body: (Timestamp, UnsafeRawBufferPointer) throws -> Void
   ) throws {
-    let stored = HashingSource(try store.get(slice.dataName))
+    let stored: HashingSource
+    do throws(BackupError) { stored = HashingSource(try store.get(slice.dataName)) } catch {
+      guard error.code == .notFound else { throw error }
+      throw BackupError(.damaged, "the slice is missing", path: slice.dataName, hint: Self.hint)
+    }
     do {
       var source: any ByteSource = stored
       if slice.isEncrypted { source = try age.decrypting(source) }
@@ -25,13 +29,19 @@ struct SliceReader {
       guard stored.digest == slice.digest, seen.count == slice.count, seen.first == slice.start,
         seen.last == slice.end
       else {
-        throw BackupError(.damaged, "the slice was altered or cut", path: slice.dataName)
+        throw BackupError(
+          .damaged, "the slice was altered or cut", path: slice.dataName, hint: Self.hint)
       }
     } catch let error as DumpError {
       if let cause = error.cause as? BackupError, cause.code != .damaged { throw cause }
-      throw BackupError(error, path: slice.dataName)
+      var failure = BackupError(error, path: slice.dataName)
+      if failure.code == .damaged { failure.hint = failure.hint ?? Self.hint }
+      throw failure
     }
   }
+
+  private static let hint =
+    "an earlier moment may still be reached; martlet backup verify reads all of the captured oplog"
 
   private func read(
     _ source: any ByteSource, _ body: (Timestamp, UnsafeRawBufferPointer) throws -> Void

@@ -52,7 +52,7 @@ extension RunningProgram {
     posix_spawnattr_setsigmask(&attributes, &none)
     var standard = sigset_t()
     sigemptyset(&standard)
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGCHLD] {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGCHLD, SIGXFSZ] {
       sigaddset(&standard, signal)
     }
     posix_spawnattr_setsigdefault(&attributes, &standard)

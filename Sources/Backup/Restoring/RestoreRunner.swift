@@ -288,6 +288,7 @@ public struct RestoreRunner: Sendable {
     options.notice?("backing up what will be replaced")
     var backup = options.safety
     backup.kind = .database
+    backup.requiresDatabase = false
     backup.database = databases.count == 1 ? databases.first : nil
     backup.tags = ["safety"]
     backup.safetyFor = "restore of \(id)"

@@ -23,6 +23,8 @@ public struct BackupOptions: Sendable {
   public var tags: [String] = []
   /// One database; nil is the whole server.
   public var database: String?
+  /// A database that is not there is an error and not an empty backup.
+  public var requiresDatabase = true
   /// 1 to 9; nil writes plain bytes.
   public var compressionLevel: Int? = 6
   public var age = Age()

@@ -102,6 +102,7 @@ public struct BackupRunner: Sendable {
     guard let pool else { throw BackupError(.usage, "a backup of data needs a server") }
     return try pool.withClient { client in
       let server = try client.hello()
+      try checkDatabase(client)
       guard let free = store.freeSpace(), let needed = Self.size(client, options.database) else {
         return server
       }
@@ -113,6 +114,23 @@ public struct BackupRunner: Sendable {
       }
       return server
     }
+  }
+
+  /// A name with a slip in it would give an empty backup every night.
+  private func checkDatabase(_ client: Client) throws {
+    guard let name = options.database else { return }
+    guard !name.isEmpty, !name.contains(where: { "/\\. \"$\0".contains($0) }) else {
+      throw BackupError(.usage, "'\(name)' is not a database's name")
+    }
+    guard options.requiresDatabase, try client.database(name).listCollections().isEmpty else {
+      return
+    }
+    let there = ((try? RestoreRecovery.databases(client)) ?? []).sorted()
+    throw BackupError(
+      .notFound, "there is no database '\(name)' on the server, or nothing in it",
+      hint: there.isEmpty || there.count > 20
+        ? "look at --db and at database: in martlet.yaml"
+        : "it has: " + there.joined(separator: ", "))
   }
 
   /// What the data takes on the server's disk, without indexes: near what a gzip archive takes.

@@ -23,27 +23,47 @@ public struct Copier: Sendable {
   public func copy(_ id: String) throws -> Int64 {
     let lock = try StoreLock.acquire(target, purpose: "backup copy", cancellation: cancellation)
     defer { lock.release() }
+    guard try !lock.isIn(source) else {
+      throw BackupError(.usage, "a backup is not copied onto itself", path: target.location)
+    }
     let set = try Catalog(source).find(id)
     let manifest = try set.readManifest()
     guard set.isGood else {
       throw BackupError(.damaged, "the backup is damaged and is not copied", path: set.id)
     }
-    let sealed = try source.read(set.id + "/" + Manifest.name)
-    if let there = try Catalog(target).set(set.id) {
-      guard there.manifest == manifest else {
-        throw BackupError(
-          .conflict, "another backup of that id is in \(target.location)", path: set.id)
-      }
-      return 0
-    }
+    if try isThere(set, manifest) { return 0 }
     do {
       for file in manifest.files { try copy(file, set.id) }
+      let sealed = try source.read(set.id + "/" + Manifest.name)
+      try lock.check()
+      try target.put(set.id + "/" + Manifest.name, bytes: sealed)
     } catch {
       try? Catalog(target).remove(set.id)
       throw error
     }
-    try target.put(set.id + "/" + Manifest.name, bytes: sealed)
     return manifest.storedBytes
+  }
+
+  /// True when the target has the set whole. One that is damaged there is removed, to be copied again.
+  private func isThere(_ set: BackupSet, _ manifest: Manifest) throws -> Bool {
+    guard let there = try Catalog(target).set(set.id) else { return false }
+    if let other = there.manifest, other != manifest {
+      throw BackupError(
+        .conflict, "another backup of that id is in \(target.location)", path: set.id)
+    }
+    // A manifest that is damaged may be that of anything; only files as they are here tell that it is not.
+    let sizes = try Dictionary(
+      target.list(set.id, recursively: true).map { ($0.name, $0.size) },
+      uniquingKeysWith: { a, _ in a })
+    let whole = manifest.files.filter { sizes[set.id + "/" + $0.name] == $0.digest.size }
+    if there.manifest != nil, there.isGood, whole.count == manifest.files.count { return true }
+    guard there.manifest != nil || !whole.isEmpty else {
+      throw BackupError(
+        .conflict, "a damaged backup of that id is in \(target.location)", path: set.id,
+        hint: "remove it there, then copy again")
+    }
+    try Catalog(target).remove(set.id)
+    return false
   }
 
   private func copy(_ file: Manifest.File, _ id: String) throws {

@@ -36,6 +36,7 @@ public struct Pruner: Sendable {
   public func plan(now: Int64 = Moment.now()) throws(BackupError) -> Plan {
     let sets = try Catalog(store).sets()
     let chains = try SliceCatalog(store).chains()
+    try SliceCatalog.refuseNewer(chains)
     let items = sets.map { set -> RetentionItem in
       var item = RetentionItem(
         id: set.id, time: set.time, group: set.group, isGood: set.isGood,

@@ -180,9 +180,12 @@ enum Disk {
   static func failure(_ call: String, _ path: String) -> BackupError {
     let number = errno
     var error = BackupError(.store, "\(call): \(String(cString: strerror(number)))", path: path)
-    if number == ENOSPC || number == EDQUOT {
+    if number == ENOSPC || number == EDQUOT || number == EFBIG {
       error.isOutOfRoom = true
-      error.hint = "free some space (martlet backup prune), or use another store"
+      error.hint =
+        number == EFBIG
+        ? "a limit on the size of files stands in the way: ulimit -f"
+        : "free some space (martlet backup prune), or use another store"
     } else if number == ENOENT || number == ENOTDIR || number == EROFS || number == ESTALE {
       error.hint = "is the store's folder still there, and its file system mounted and writable?"
     }

@@ -175,9 +175,12 @@ public final class StoreLock: Sendable {
     }
   }
 
-  private func isPresent() throws(BackupError) -> Bool {
+  /// True for every way to name the store that it locks.
+  func isIn(_ store: any Store) throws(BackupError) -> Bool {
     try store.list("locks/\(area)", recursively: true).contains { $0.name == name }
   }
+
+  private func isPresent() throws(BackupError) -> Bool { try isIn(store) }
 
   /// Those who hold it besides us; stale ones are removed.
   private func others(_ watching: Int64) throws(BackupError) -> [LockHolder] {

@@ -28,7 +28,7 @@ public enum RecoveryTime: Sendable, Hashable {
     scanner.skipFraction()
     if let offset = scanner.zone() {
       guard scanner.isAtEnd else { throw refused(text) }
-      return .moment(civil.secondsAsUTC - offset)
+      return try moment(civil.secondsAsUTC - offset, text)
     }
     guard scanner.isAtEnd else { throw refused(text) }
     let moments = zone.moments(of: civil)
@@ -42,7 +42,15 @@ public enum RecoveryTime: Sendable, Hashable {
         .usage, "the local time \(text) was there twice: the clocks went back over it",
         hint: "one is \(Moment.iso(first)), the other \(Moment.iso(moments[1]))")
     }
-    return .moment(first)
+    return try moment(first, text)
+  }
+
+  private static func moment(_ seconds: Int64, _ text: String) throws(BackupError) -> RecoveryTime {
+    guard UInt32(exactly: seconds) != nil else {
+      throw BackupError(
+        .usage, "'\(text)' is outside of what an oplog can tell: 1970 to 2106")
+    }
+    return .moment(seconds)
   }
 
   private static func refused(_ text: String) -> BackupError {

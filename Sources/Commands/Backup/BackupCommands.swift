@@ -15,7 +15,13 @@ struct BackupListCommand: LeafCommand {
   func execute(_ context: CommandContext) throws -> CommandStatus {
     let store = try BackupSettings(context, stores).store()
     let sets = try Catalog(store).sets()
-    let windows = RestorableWindows.all(sets, try SliceCatalog(store).chains())
+    let chains = try SliceCatalog(store).chains()
+    for chain in chains where !chain.newer.isEmpty {
+      context.console.warn(
+        "\(chain.newer.count) slices of \(chain.replicaSetID) were written by a newer version: not looked at"
+      )
+    }
+    let windows = RestorableWindows.all(sets, chains)
     context.console.show(
       BackupListPage(location: store.location, sets: sets, windows: windows, now: Moment.now()))
     if sets.isEmpty { context.console.next("martlet backup run") }
@@ -48,7 +54,7 @@ struct BackupVerifyCommand: LeafCommand {
   static let configuration = CommandConfiguration.martlet(
     "verify", "Read backups and say whether they are whole. Needs no server.",
     discussion: """
-      Without an id all backups are read. A subset n/t reads the n-th of t parts, so that a week of nights \
+      Without an id all backups and the captured oplog are read. A subset n/t reads the n-th of t parts, so that a week of nights \
       reads everything once: backups where all are read, files where one is. Documents of an encrypted \
       backup need the key. Exit 20 names the file, the offset and the collection of the damage.
       """)
@@ -86,6 +92,12 @@ struct BackupVerifyCommand: LeafCommand {
     } else {
       sets = try Catalog(store).sets()
     }
+    // A store that is not mounted must not pass for one that is whole.
+    guard !sets.isEmpty else {
+      throw BackupError(
+        .notFound, "there is no backup in \(store.location)",
+        hint: "is it the right store, and is it mounted?")
+    }
     let isSingle = id != nil || latest
     if !isSingle, let part { sets = sets.filter { part.takes($0.id) } }
     var result = VerifyPage()
@@ -101,8 +113,23 @@ struct BackupVerifyCommand: LeafCommand {
         result.reports.append((set.id, nil, report))
         context.console.warn("\(set.id): \(report.message)")
         if first == nil { first = report }
-      } catch let error as BackupError where error.code == .unsupported && !isSingle {
+      } catch let error as BackupError
+        where [.unsupported, .notFound].contains(error.code) && !isSingle
+      {
         context.console.warn("\(set.id): not read: \(error.message)")
+      }
+    }
+    for chain in isSingle ? [] : try SliceCatalog(store).chains() {
+      let name = "oplog/" + chain.replicaSetID
+      do {
+        let report = try verifier.verify(chain, depth: depth, subset: part)
+        result.reports.append((name, report, nil))
+        context.console.status("\(name): whole")
+      } catch let error as BackupError where error.code == .damaged {
+        let report = ErrorReport(error)
+        result.reports.append((name, nil, report))
+        context.console.warn("\(name): \(report.message)")
+        if first == nil { first = report }
       }
     }
     context.console.show(result)

@@ -151,11 +151,26 @@ struct RestoreCommand: LeafCommand {
       throw CommandError(.usage, "nobody is there to choose", hint: "name the backup, or --latest")
     }
     let sets = try Catalog(store).sets().filter { $0.isGood && $0.manifest?.data != nil }
+    guard !sets.isEmpty else {
+      throw BackupError(
+        .notFound, "there is no good backup with data in \(store.location)",
+        hint: "martlet backup list")
+    }
+    var table = Table([
+      .number(""), "backup", "when (local)", "database", .number("documents"), "state", "",
+    ])
     for (index, set) in sets.enumerated() {
-      context.console.status(
-        "\(String(index + 1), .bold)  \(set.id)  \(Moment.text(set.time))  \(Quantity.bytes(set.manifest?.storedBytes ?? 0))"
+      let manifest = set.manifest
+      table.add(
+        "\(String(index + 1), .bold)", "\(set.id)", "\(Moment.text(set.time))",
+        "\(manifest?.database ?? "all")", "\(Quantity.grouped(manifest?.documents ?? 0))",
+        "\(set.state.word)",
+        "\(manifest?.safetyFor.map { "before " + $0 } ?? manifest?.tags.joined(separator: ", ") ?? "")"
       )
     }
+    var page = Page()
+    page.table(table)
+    context.console.ask(page)
     context.console.ask("which one? ")
     let answer = try context.person.readLine(secret: false, cancellation: context.cancellation)
     guard let number = answer.flatMap({ Int($0) }), sets.indices.contains(number - 1) else {

@@ -22,6 +22,8 @@ struct MigrationBackup: Sendable {
     options.kind = .database
     options.database = project.database
     options.tags = ["migration"]
+    // The first migration makes it.
+    options.requiresDatabase = false
     self.options = options
     age = settings.age
     pool = project.migrator.pool

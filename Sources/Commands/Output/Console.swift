@@ -129,6 +129,11 @@ final class Console: Sendable {
     }
   }
 
+  /// What there is to choose from: part of a question, so that quiet does not hide it.
+  func ask(_ page: Page) {
+    for line in page.lines(colour: appearance.colourError) { write(line, to: .error) }
+  }
+
   /// Ends the line of a question whose answer was not shown.
   func endQuestion() { _ = sink(.error, "\n") }
 

@@ -20,6 +20,8 @@ enum Signals {
   static func listen(_ cancellation: Cancellation, console: Console) {
     // A pipe that closes is an error of write(2), not the end of a migration.
     signal(SIGPIPE, SIG_IGN)
+    // So is a file that may not become larger (ulimit -f).
+    signal(SIGXFSZ, SIG_IGN)
     // A run started with nohup, or in the background of a script, keeps ignoring what it was told to.
     let stopping = [SIGINT, SIGTERM, SIGHUP].filter { !isIgnored($0) }
     let waited = signalSet(stopping + [SIGUSR1])
