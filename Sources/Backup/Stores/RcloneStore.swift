@@ -149,7 +149,9 @@ public struct RcloneStore: Store {
   ) {
     var wait: UInt32 = 250
     for attempt in 1... {
-      let reply = try RunningProgram.output(of: command(words), limits: limits)
+      // It is repeated here. With rclone's own repetitions a remote that is not there takes ten minutes.
+      let reply = try RunningProgram.output(
+        of: command(["--retries", "1", "--low-level-retries", "5"] + words), limits: limits)
       switch reply.ending {
       // 3: no such folder, 4: no such file. - Source: rclone's list of exit codes.
       case .exited(0), .exited(3), .exited(4): return (reply.ending, reply.bytes)
