@@ -120,7 +120,7 @@ import Testing
         let swap = Journal.Swap(
           target: Namespace(shop.name, "users"), temporary: place, kept: nil,
           uuid: try swapper.uuid(place), expiries: [])
-        try journal.swapping(temporary.token, [swap])
+        try journal.swapping(temporary.token, [swap], .replace)
         var options = shop.restoreOptions
         options.takesOver = true
         // Others restore beside us: take over only what is ours.

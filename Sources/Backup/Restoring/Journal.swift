@@ -23,8 +23,8 @@ struct Journal {
     var kept: Namespace?
     /// Of the temporary collection: once the target has it, the swap is done.
     var uuid: Binary?
-    /// Of the collection that is replaced, when its late writes are to be added to the safety backup.
-    var replaced: Binary?
+    /// Of the collections that are replaced: what was live when swapping began, and what came after.
+    var replaced: [Binary] = []
     /// collMods that give TTL indexes their expiry.
     var expiries: [Document]
   }
@@ -46,10 +46,11 @@ struct Journal {
   /// From here on the swaps are completed by whoever comes next.
   /// - Throws: ``BackupError`` `.conflict` when the entry is not there: nothing may be swapped then.
   func swapping(
-    _ token: String, _ swaps: [Swap], safety: String? = nil, reload: Reload? = nil
+    _ token: String, _ swaps: [Swap], _ way: Swapper.Way, safety: String? = nil,
+    reload: Reload? = nil
   ) throws {
     var change: Document = [
-      "state": .string(State.swapping.rawValue),
+      "state": .string(State.swapping.rawValue), "way": .string(way.rawValue),
       "swaps": .array(swaps.map { .document($0.document) }),
       "safety": safety.map { .string($0) } ?? .null,
     ]
@@ -58,7 +59,7 @@ struct Journal {
   }
 
   /// What was live under these names is dropped next.
-  /// - Throws: ``BackupError`` `.conflict` as ``swapping(_:_:safety:reload:)``.
+  /// - Throws: ``BackupError`` `.conflict` as ``swapping(_:_:_:safety:reload:)``.
   func reloading(_ token: String, _ reload: Reload) throws {
     try set(
       token,
@@ -73,6 +74,15 @@ struct Journal {
         .conflict, "this restore's entry in \(Self.database).\(Self.collection) was removed",
         hint: "somebody took this restore for dead and completed or reversed it; run it again")
     }
+  }
+
+  /// A collection that came to be in the place of a swap is replaced too.
+  func replacing(_ token: String, _ target: Namespace, _ uuid: Binary) throws {
+    let change: Document = [
+      "q": ["_id": .string(token), "swaps.target": .string(target.description)],
+      "u": ["$addToSet": ["swaps.$.replaced": .binary(uuid)]],
+    ]
+    _ = try client.database(Self.database).update(Self.collection, [change])
   }
 
   /// Nobody works on it any more: the next run need not ask whether its process is alive.
@@ -129,7 +139,7 @@ extension Journal.Swap {
     ]
     if let kept { out.append("kept", .string(kept.description)) }
     if let uuid { out.append("uuid", .binary(uuid)) }
-    if let replaced { out.append("replaced", .binary(replaced)) }
+    if !replaced.isEmpty { out.append("replaced", .array(replaced.map { .binary($0) })) }
     return out
   }
 
@@ -140,7 +150,8 @@ extension Journal.Swap {
     self.init(
       target: target, temporary: temporary,
       kept: document["kept"]?.stringValue.flatMap { Namespace($0) },
-      uuid: document["uuid"]?.binaryValue, replaced: document["replaced"]?.binaryValue,
+      uuid: document["uuid"]?.binaryValue,
+      replaced: (document["replaced"]?.arrayValue ?? []).compactMap(\.binaryValue),
       expiries: (document["expiries"]?.arrayValue ?? []).compactMap(\.documentValue))
   }
 }

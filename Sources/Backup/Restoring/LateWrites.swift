@@ -87,7 +87,8 @@ struct LateWrites {
       "oplog.rs", options: ["sort": ["$natural": 1], "projection": ["ts": 1]])
     guard let time = oldest?["ts"]?.timestampValue, time <= start else {
       throw BackupError(
-        .gap, "the oplog rolled over since the safety backup: late writes cannot be collected",
+        .gap,
+        "the oplog rolled over since the safety backup: what was written since cannot be collected",
         hint: "make the oplog larger (replSetResizeOplog)")
     }
   }

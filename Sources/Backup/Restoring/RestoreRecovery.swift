@@ -37,9 +37,11 @@ struct RestoreRecovery {
           value.documentValue.flatMap { Journal.Swap($0) }
         }
         let swapper = Swapper(client: client, options: options)
+        let way =
+          document["way"]?.stringValue.flatMap { Swapper.Way(rawValue: $0) } ?? .replaceCollecting
         for swap in swaps {
           try requireOwn(swap, token)
-          try swapper.swap(swap, swap.kept == nil ? .replace : .exchange)
+          try swapper.swap(swap, way) { try journal.replacing(token, swap.target, $0) }
         }
         try journal.confirm(token, options)
         try drop(try Temporary(token: token).stem, except: swaps.compactMap(\.kept))
@@ -104,11 +106,13 @@ struct RestoreRecovery {
     guard let entry = try journal.entry(token) else { return 0 }
     let collected = (entry["collected"]?.arrayValue ?? []).compactMap(\.stringValue)
     var replaced: [String: Set<Binary>] = [:]
-    if let safety = entry["safety"]?.stringValue {
+    if let safety = entry["safety"]?.stringValue,
+      entry["way"]?.stringValue == Swapper.Way.replaceCollecting.rawValue
+    {
       let swaps = (entry["swaps"]?.arrayValue ?? []).compactMap { value in
         value.documentValue.flatMap { Journal.Swap($0) }
       }
-      replaced[safety, default: []].formUnion(swaps.compactMap(\.replaced))
+      replaced[safety, default: []].formUnion(swaps.flatMap(\.replaced))
     }
     if let reload = entry["reload"]?.documentValue.flatMap({ Reload($0) }),
       let safety = reload.safety

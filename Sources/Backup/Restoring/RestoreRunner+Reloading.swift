@@ -13,6 +13,10 @@ extension RestoreRunner {
     var reload = reload
     try pool.withClient { client in
       let journal = Journal(client: client)
+      // Where there were swaps it is done already, before them.
+      if try journal.entry(token)?["state"]?.stringValue == Journal.State.loading.rawValue {
+        try collectEarly([], reload, report.safetyBackup, client)
+      }
       reload.replaced = try reload.targets.compactMap { try Self.dataUUID($0, client) }
       reload.safety = report.safetyBackup
       try journal.reloading(token, reload)
@@ -83,7 +87,7 @@ extension RestoreRunner {
   }
 
   /// Of what holds the documents: writes in the oplog carry it.
-  private static func dataUUID(_ namespace: Namespace, _ client: Client) throws -> Binary? {
+  static func dataUUID(_ namespace: Namespace, _ client: Client) throws -> Binary? {
     let database = client.database(namespace.database)
     let names: [Value] = [.string(namespace.collection), .string(namespace.buckets.collection)]
     return try database.listCollections(filter: ["name": ["$in": .array(names)]])

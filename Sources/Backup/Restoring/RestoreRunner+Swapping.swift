@@ -28,6 +28,7 @@ extension RestoreRunner {
         for info in try client.database(database).listCollections()
         where info.name.hasPrefix(temporary.stem) && info.type == .collection
           && !info.name.hasPrefix(temporary.stem + Temporary.prefix)
+          && !info.name.hasPrefix(temporary.stem + Swapper.probe)
         {
           let place = Namespace(database, info.name)
           let target =
@@ -61,20 +62,22 @@ extension RestoreRunner {
   /// How what is live will be replaced; found out before anything is loaded.
   /// - Throws: ``BackupError`` `.privilege` when a write could be lost.
   func swapWay(_ items: [RestorePlan.Item], _ temporary: Temporary) throws -> Swapper.Way {
-    // A replay may make what is not in the base and is live.
-    let live = items.filter { $0.liveCount != nil || options.end != nil }
-    guard let first = live.first, options.safetyBackup, !options.writersAreStopped else {
+    guard let first = items.first, options.safetyBackup, !options.writersAreStopped else {
       return .replace
     }
+    // A replay may make what is not in the base and is live.
+    let isLive = items.contains { $0.liveCount != nil || options.end != nil }
     return try pool.withClient { client in
       let swapper = Swapper(client: client, options: options)
       if try swapper.canExchange(first.target.database, temporary) { return .exchange }
       if LateWrites(client: client, store: store, options: options).isPossible() {
+        guard isLive else { return .replaceCollecting }
         options.notice?(
           "this user may not exchange collections: what is written to them between the safety backup "
             + "and the swap is added to the safety backup from the oplog")
         return .replaceCollecting
       }
+      guard isLive else { return .fillIn }
       throw BackupError(
         .privilege,
         "this user may neither exchange collections nor read the oplog, so that a write between the "
@@ -92,19 +95,24 @@ extension RestoreRunner {
       let swapper = Swapper(client: client, options: options)
       let prepared = try swaps.map { swap -> Journal.Swap in
         var swap = swap
-        switch way {
-        case .exchange: swap.kept = temporary.kept(swap.target)
-        case .replaceCollecting: swap.replaced = try swapper.uuid(swap.target)
-        case .replace: break
-        }
+        if way == .exchange { swap.kept = temporary.kept(swap.target) }
+        swap.replaced = try swapper.uuid(swap.target).map { [$0] } ?? []
         return swap
       }
+      // Without a safety backup that could get its writes, nothing that comes from now on is dropped.
+      var way = way
+      if way == .replaceCollecting, report.safetyBackup == nil { way = .fillIn }
+      if way == .fillIn, let taken = prepared.first(where: { !$0.replaced.isEmpty }) {
+        throw Swapper.taken(taken)
+      }
+      try collectEarly(
+        way == .replaceCollecting ? prepared : [], reload, report.safetyBackup, client)
       let journal = Journal(client: client)
       try journal.swapping(
-        temporary.token, prepared, safety: report.safetyBackup, reload: reload)
+        temporary.token, prepared, way, safety: report.safetyBackup, reload: reload)
       options.notice?("swapping \(prepared.count) collections into place")
       for swap in prepared {
-        try swapper.swap(swap, way)
+        try swapper.swap(swap, way) { try journal.replacing(temporary.token, swap.target, $0) }
         report.restored.append(swap.target)
       }
       try journal.confirm(temporary.token, options)
@@ -116,6 +124,19 @@ extension RestoreRunner {
       // With what is still to be reloaded it is done once, for both.
       if reload.isEmpty { report.lateWrites += try recovery.addLateWrites(temporary.token) }
     }
+  }
+
+  /// Late writes once before anything is replaced: when the oplog does not reach back any more,
+  /// nothing has happened yet.
+  func collectEarly(
+    _ swaps: [Journal.Swap], _ reload: Reload, _ safety: String?, _ client: Client
+  ) throws {
+    guard let safety else { return }
+    let late = LateWrites(client: client, store: store, options: options)
+    let replaced = try reload.targets.compactMap { try Self.dataUUID($0, client) }
+    guard !swaps.isEmpty || (!replaced.isEmpty && late.isPossible()) else { return }
+    options.notice?("collecting what was written since the safety backup")
+    _ = try late.add(to: safety, replaced: Set(replaced + swaps.flatMap(\.replaced)))
   }
 
   // MARK: - Made by a replay

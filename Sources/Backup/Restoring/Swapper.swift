@@ -9,21 +9,27 @@ struct Swapper {
   let options: RestoreOptions
 
   /// How the replaced collection's late writes are kept.
-  enum Way: Hashable {
+  enum Way: String, Hashable {
     /// Both renames in one command: nothing is ever missing, and the replaced one is kept.
     case exchange
     /// Rename onto it; what is written to it after the safety backup is added to that from the oplog.
     case replaceCollecting
     /// Rename onto it; nobody writes meanwhile, or nobody wants it back.
     case replace
+    /// Rename to what is free: nothing of that name was there, and what comes into being meanwhile
+    /// would be lost.
+    case fillIn
   }
+
+  /// In the names of what is made to see whether an exchange is allowed.
+  static let probe = "probe."
 
   /// Whether this user may exchange. Needs anyAction on anyResource, which few have.
   ///
   /// Tried on collections of our own, because roles cannot tell it on every version.
   /// - Throws: ``MongoError`` for what is no question of privileges.
   func canExchange(_ database: String, _ temporary: Temporary) throws -> Bool {
-    let names = ["a", "b", "c"].map { Namespace(database, temporary.stem + "probe." + $0) }
+    let names = ["a", "b", "c"].map { Namespace(database, temporary.stem + Self.probe + $0) }
     defer {
       for name in names { try? client.database(database).drop(name.collection) }
     }
@@ -44,24 +50,31 @@ struct Swapper {
   /// Swaps one; done already when the target has the temporary's UUID.
   ///
   /// Not confirmed by a majority yet: ``Journal/confirm(_:_:)`` is for all of them.
-  func swap(_ swap: Journal.Swap, _ way: Way) throws {
+  ///
+  /// - Parameter willReplace: told of the UUID of what is about to be replaced, unless the journal has it.
+  func swap(
+    _ swap: Journal.Swap, _ way: Way, willReplace: (Binary) throws -> Void = { _ in }
+  ) throws {
     // A waiting rename stalls all writers of its target: short tries with pauses between them. What a
     // try has done is seen in the server only: its answer may be lost or about something else.
     for attempt in 1... {
       do {
         let live = try uuid(swap.target)
         if let live, live == swap.uuid { break }
+        if let live, way != .fillIn, !swap.replaced.contains(live) { try willReplace(live) }
         try attemptSwap(swap, way, live: live)
         break
       } catch let error as MongoError {
-        // 50: its time was over. 12587: an index build. 24: a lock was not to be had.
+        guard error.code != 48 || way != .fillIn else { throw Self.taken(swap) }
+        // 50: its time was over. 12587: an index build. 24: a lock was not to be had. 48 and 361: since
+        // we looked another collection has come to be there.
         let isPassing =
-          [50, 12587, 24, 112].contains(error.code) || error.isNetwork || error.isNotPrimary
+          [50, 12587, 24, 112, 48, 361].contains(error.code) || error.isNetwork
+          || error.isNotPrimary
           || error.kind == .writeConcern
         guard isPassing, attempt < 60 else { throw error }
         Pause.milliseconds(500)
       }
-      try options.cancellation.check()
     }
     try expire(swap)
   }
@@ -82,9 +95,23 @@ struct Swapper {
     }
     let command: Document = [
       "renameCollection": .string(swap.temporary.description),
-      "to": .string(swap.target.description), "dropTarget": true,
+      "to": .string(swap.target.description),
+      "dropTarget": try way == .fillIn ? false : dropping(live),
     ]
     _ = try client.run(command, on: "admin", options: Self.brief)
+  }
+
+  /// Only what we have seen there. Before 6.0 a server knows nothing but yes and no.
+  private func dropping(_ live: Binary?) throws -> Value {
+    guard let live else { return false }
+    return try client.hello().version >= ServerVersion(6, 0, 0) ? .binary(live) : true
+  }
+
+  static func taken(_ swap: Journal.Swap) -> BackupError {
+    BackupError(
+      .conflict, "a collection of this name has come into being while it was loaded",
+      namespace: swap.target.description,
+      hint: "rename or drop it, and run the same restore again: it completes this one")
   }
 
   /// With their UUIDs a second time of the same renames changes nothing, on any version: without

@@ -1,0 +1,175 @@
+import BSON
+import Dump
+import Fingerprint
+import Glibc
+import MongoDB
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Backup
+
+/// What an application makes, makes anew and writes just before a restore that may not exchange
+/// collections takes their names.
+@Suite struct LateCollectionTests {
+  /// A server, and a user who backs up and restores but may not exchange collections.
+  private struct Place {
+    let server: PrivateServer
+    let root: ClientPool
+    let operators: ClientPool
+    let scratch: ScratchFolder
+    let store: FolderStore
+
+    init(oplog: Int? = nil) throws {
+      server = try PrivateServer(
+        auth: true, oplog: oplog, arguments: oplog == nil ? [] : ["--syncdelay", "1"])
+      root = try ClientPool(try ConnectionSettings(uri: server.uri))
+      let roles: [Value] = ["backup", "restore", "readWriteAnyDatabase", "dbAdminAnyDatabase"]
+      _ = try root.withClient {
+        try $0.run(
+          ["createUser": "operator", "pwd": "not-a-secret", "roles": .array(roles)], on: "admin")
+      }
+      operators = try ClientPool(
+        try ConnectionSettings(uri: server.uri, username: "operator", password: "not-a-secret"))
+      scratch = try ScratchFolder()
+      store = FolderStore(path: scratch.path + "/store")
+    }
+
+    func backup() throws -> Manifest {
+      var options = BackupOptions()
+      options.kind = .database
+      options.database = "shop"
+      return try BackupRunner(store, pool: operators, options: options).run()
+    }
+
+    func restore(_ id: String, _ when: String = "", _ body: @escaping @Sendable () -> Void = {})
+      throws -> RestoreReport
+    {
+      var options = RestoreOptions()
+      options.workFolder = scratch.path
+      options.notice = { text in if !when.isEmpty, text.hasPrefix(when) { body() } }
+      return try RestoreRunner(store, pool: operators, options: options).run(id)
+    }
+
+    func shop<R>(_ body: (Database) throws -> R) throws -> R {
+      try root.withClient { try body($0.database("shop")) }
+    }
+
+    func ids(_ collection: String = "users") throws -> [Int64] {
+      try shop {
+        try $0.find(collection, options: ["sort": ["_id": 1]]).all()
+          .compactMap { $0["_id"]?.integerValue }
+      }
+    }
+
+    func names() throws -> [String] { try shop { try $0.listCollections().map(\.name).sorted() } }
+
+    func journal() throws -> Int { try root.withClient { try Journal(client: $0).open().count } }
+  }
+
+  @Test("a collection made anew before the swap is not lost with what it got")
+  func recreated() throws {
+    let place = try Place()
+    try place.shop { _ = try $0.insert("users", [["_id": 1], ["_id": 2]]) }
+    let made = try place.backup()
+    try place.shop { _ = try $0.insert("users", [["_id": 3]]) }
+    let root = place.root
+    let report = try place.restore(made.id, "swapping") {
+      try? root.withClient { client in
+        let shop = client.database("shop")
+        try shop.drop("users")
+        _ = try shop.insert("users", [["_id": 7]])
+        // What a probe that could not be dropped leaves.
+        let token = try Journal(client: client).open().first?["_id"]?.stringValue ?? ""
+        _ = try shop.insert(try Temporary(token: token).stem + "probe.c", [["_id": 1]])
+      }
+    }
+    #expect(try place.ids() == [1, 2])
+    #expect(try place.names() == ["users"])
+    #expect(try place.journal() == 0)
+    _ = try place.restore(try #require(report.safetyBackup))
+    // As it was when it was replaced.
+    #expect(try place.ids() == [7])
+  }
+
+  @Test("a probe that could not be dropped is not taken for something restored")
+  func probe() throws {
+    let place = try Place()
+    try place.shop { _ = try $0.insert("users", [["_id": 1]]) }
+    let made = try place.backup()
+    let root = place.root
+    let report = try place.restore(made.id, "loading 1 collections beside") {
+      try? root.withClient { client in
+        let token = try Journal(client: client).open().first?["_id"]?.stringValue ?? ""
+        _ = try client.database("shop").insert(
+          try Temporary(token: token).stem + "probe.c", [["_id": 1]])
+      }
+    }
+    #expect(report.restored == [Namespace("shop", "users")])
+    #expect(try place.names() == ["users"])
+  }
+
+  @Test("what comes into being while an empty database is restored is not dropped")
+  func filledIn() throws {
+    let place = try Place()
+    try place.shop {
+      _ = try $0.insert("users", [["_id": 1]])
+      _ = try $0.insert("orders", [["_id": 1]])
+    }
+    let made = try place.backup()
+    let root = place.root
+    // While it is loaded: there is time for a safety backup.
+    try place.shop { try $0.dropDatabase() }
+    let first = try place.restore(made.id, "loading 2 collections beside") {
+      _ = try? root.withClient { try $0.database("shop").insert("users", [["_id": 8]]) }
+    }
+    #expect(try place.ids() == [1])
+    _ = try place.restore(try #require(first.safetyBackup))
+    #expect(try place.ids() == [8])
+    // Later: not any more.
+    try place.shop { try $0.dropDatabase() }
+    let error = #expect(throws: BackupError.self) {
+      try place.restore(made.id, "swapping") {
+        _ = try? root.withClient { try $0.database("shop").insert("users", [["_id": 9]]) }
+      }
+    }
+    #expect(error?.code == .conflict)
+    #expect(try place.ids() == [9])
+    try place.shop { try $0.rename("users", to: "users_of_today") }
+    _ = try place.restore(made.id)
+    #expect(try place.ids() == [1])
+    #expect(try place.ids("users_of_today") == [9])
+    #expect(try place.names() == ["orders", "users", "users_of_today"])
+    #expect(try place.journal() == 0)
+  }
+
+  @Test(
+    "an oplog that does not reach back to the safety backup is found before anything is replaced")
+  func rolledOver() throws {
+    let place = try Place(oplog: 1)
+    try place.shop { _ = try $0.insert("users", [["_id": 1]]) }
+    let made = try place.backup()
+    try place.shop { _ = try $0.insert("users", [["_id": 2]]) }
+    let root = place.root
+    let error = #expect(throws: BackupError.self) {
+      try place.restore(made.id, "collecting") {
+        try? root.withClient { client in
+          let filler = String(repeating: "x", count: 100_000)
+          func oldest() throws -> Timestamp? {
+            try client.database("local").findOne(
+              "oplog.rs", options: ["sort": ["$natural": 1]])?["ts"]?.timestampValue
+          }
+          let now = try client.hello().lastWriteTime ?? Timestamp(rawValue: .max)
+          for _ in 0..<600 where try oldest().map({ $0 <= now }) == true {
+            _ = try client.database("other").insert(
+              "filler", (0..<20).map { _ in ["t": .string(filler)] })
+          }
+        }
+      }
+    }
+    #expect(error?.code == .gap)
+    #expect(try place.ids() == [1, 2])
+    #expect(try place.names() == ["users"])
+    #expect(try place.journal() == 0)
+  }
+}
