@@ -83,6 +83,38 @@ import Testing
     #expect(parser.isWellFormed)
   }
 
+  @Test("a clock that went back and numbers that are none are written, too")
+  func oddTimes() {
+    for (start, end) in [(5_000, 3_999), (5_000, 0)] as [(Int64, Int64)] {
+      var report = SampleReport.make()
+      report.startedAt = start
+      report.finishedAt = end
+      for index in report.checks.indices { report.checks[index].duration = -1 }
+      #expect(XMLParserCheck(JUnitReport(report).text).isWellFormed)
+      #expect(!HTMLReport(report).text.isEmpty && !TerminalReport(report).text.isEmpty)
+      #expect(!JSONReport(report).text.isEmpty)
+    }
+    for number in [Double.nan, .infinity, -.infinity, 1e300, -1e300] {
+      #expect(!Words.time(number).isEmpty && !Words.bytes(number).isEmpty)
+      #expect(!Words.decimal(number, 1).isEmpty && !Words.percent(number).isEmpty)
+    }
+  }
+
+  @Test("in a strict run JUnit fails what makes the exit 4: warnings, and what was skipped")
+  func strictJUnit() {
+    var report = SampleReport.make()
+    report.checks = [
+      .found("disk", "", .warning, "full"), .skipped("privileges", "", "not allowed"),
+      .skipped("members", "", "no replica set", applies: false), .passed("clock", "", "fine"),
+    ]
+    report.isStrict = true
+    let text = JUnitReport(report).text
+    #expect(report.verdict == .failed)
+    #expect(text.components(separatedBy: "<failure ").count - 1 == 2)
+    #expect(text.components(separatedBy: "<skipped ").count - 1 == 1)
+    #expect(text.contains("failures=\"2\" errors=\"0\" skipped=\"1\""))
+  }
+
   @Test("the JSON report has what its schema requires, and nothing else")
   func schema() throws {
     let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent()

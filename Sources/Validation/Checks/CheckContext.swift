@@ -36,20 +36,52 @@ final class CheckContext {
   /// The check that is being made, as ``CheckState`` knows it.
   var key: String { "\(checksDone) \(current.id) \(current.subject)" }
 
-  /// Commands of a scan.
+  /// Commands of a check: none takes longer than what is left of the time budget.
   var scan: CommandOptions {
+    var options = drain
+    options.maxTime = self.options.commandLimit
+    if let deadline {
+      let left = max(.milliseconds(1), deadline - ContinuousClock.now)
+      if left < self.options.commandLimit {
+        options.maxTime = left
+        isShort = true
+      }
+    }
+    return options
+  }
+
+  /// A scan that asks for the time after each batch. The server would count all batches together, and a
+  /// large collection could never be read.
+  var drain: CommandOptions {
     CommandOptions(
-      readPreference: options.readPreference, maxTime: options.commandLimit,
+      readPreference: options.readPreference,
       comment: server.version >= ServerVersion(4, 4) ? options.comment : nil)
+  }
+
+  /// A command of the current check had less than its full time.
+  private var isShort = false
+
+  /// Whether a command that the server ended had all the time that the budget left.
+  func isCutOff(_ error: MongoError) -> Bool {
+    guard error.kind == .timedOut, isShort else { return false }
+    isCut = true
+    return true
+  }
+
+  private var isCut = false
+
+  func begin(_ id: String, _ subject: String) {
+    current = (id, subject)
+    isShort = false
   }
 
   /// Stops the check when somebody cancelled or the time is up.
   func checkTime() throws {
     try options.cancellation.check()
-    if let deadline, ContinuousClock.now >= deadline { throw TimeIsUp() }
+    if isTimeUp { throw TimeIsUp() }
   }
 
-  var isTimeUp: Bool { deadline.map { ContinuousClock.now >= $0 } ?? false }
+  var isTimeUp: Bool { isCut || deadline.map { ContinuousClock.now >= $0 } ?? false }
 
   func report(done: Int64, total: Int64? = nil) {
     options.progress?(
@@ -98,6 +130,11 @@ final class CheckContext {
       collection, includeBuildUUIDs: server.version >= ServerVersion(4, 4))
     indexLists[collection] = list
     return list
+  }
+
+  /// The collation that a collection's indexes and queries have when they do not say another.
+  func collation(of collection: String) throws(MongoError) -> Document? {
+    try self.collection(collection)?.options["collation"]?.documentValue
   }
 
   /// The stages of the plan that a find would have, rejected plans left out.

@@ -7,6 +7,8 @@ public struct CheckOptions: Sendable {
   public var readPreference: ReadPreference = .primary
   /// The server's limit for each round trip.
   public var commandLimit: Duration = .seconds(600)
+  /// What runs longer than this is in the way of a migration.
+  public var longOperation: Duration = .seconds(60)
   /// All checks together; what does not fit is skipped, and says so. Nil is no limit.
   public var timeBudget: Duration?
   /// Documents of one slice of a long scan.

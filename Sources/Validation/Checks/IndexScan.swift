@@ -76,7 +76,7 @@ final class ScanCursor {
       if cursor == nil {
         guard let command = commands.popFirst() else { return nil }
         cursor = try context.database.client.cursor(
-          command, on: context.database.name, options: context.scan)
+          command, on: context.database.name, options: context.drain)
       }
       let batch: Void? = try cursor?.nextBatch(body)
       if batch != nil { return batch }

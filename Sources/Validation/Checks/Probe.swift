@@ -21,7 +21,7 @@ struct Probe: Sendable {
 
   /// Makes the check; what goes wrong becomes a result, except being cancelled.
   func results(_ context: CheckContext) throws -> [CheckResult] {
-    context.current = (id, subject)
+    context.begin(id, subject)
     context.report(done: 0)
     if isKept, let results = context.state?.results(of: context.key) {
       context.checksKnown += 1
@@ -33,11 +33,9 @@ struct Probe: Sendable {
       try context.checkTime()
       results = try run(context)
     } catch is TimeIsUp {
-      results = [
-        .skipped(id, subject, "the time budget is used up", fix: "allow more time, or run it alone")
-      ]
+      results = [timeIsUp]
     } catch let error as MongoError {
-      results = [try failure(error)]
+      results = [context.isCutOff(error) ? timeIsUp : try failure(error)]
     } catch let error as BSONError {
       results = [.broken(id, subject, "the server's answer cannot be read: \(error.message)")]
     }
@@ -47,6 +45,10 @@ struct Probe: Sendable {
     }
     if isKept, !context.isTimeUp { context.state?.keep(results, of: context.key) }
     return results
+  }
+
+  private var timeIsUp: CheckResult {
+    .skipped(id, subject, "the time budget is used up", fix: "allow more time, or run it alone")
   }
 
   private func failure(_ error: MongoError) throws -> CheckResult {

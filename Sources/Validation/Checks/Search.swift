@@ -47,14 +47,23 @@ struct Search {
       found.lookedAt = slice["lookedAt"]?.integerValue ?? 0
       context.wentOn(after: found.lookedAt, "documents")
     }
+    do {
+      try slices(filter, after: last, total: total, &found)
+    } catch is TimeIsUp {
+      (found.isComplete, found.stoppedByTime) = (false, true)
+    } catch let error as MongoError {
+      guard context.isCutOff(error) else { throw error }
+      (found.isComplete, found.stoppedByTime) = (false, true)
+    }
+    return found
+  }
+
+  private func slices(
+    _ filter: Document, after start: Value?, total: Int64, _ found: inout Found
+  ) throws {
+    var last = start
     while true {
-      do {
-        try context.checkTime()
-      } catch is TimeIsUp {
-        found.isComplete = false
-        found.stoppedByTime = true
-        return found
-      }
+      try context.checkTime()
       let end = try boundary(after: last, skipping: context.options.sliceSize)
       var bounds: Document = ["hint": ["_id": 1]]
       if let last { bounds.append("min", ["_id": last]) }
@@ -63,7 +72,7 @@ struct Search {
       guard found.count < context.options.findingsLimit else {
         found.lookedAt += context.options.sliceSize
         found.isComplete = false
-        return found
+        return
       }
       guard let end, end != .maxKey else { break }
       found.lookedAt += context.options.sliceSize
@@ -78,7 +87,6 @@ struct Search {
     // An `_id` of MaxKey is never returned once `min` or `max` is given.
     try collect(["$and": [["_id": .maxKey], .document(filter)]], [:], &found)
     found.lookedAt = max(total, found.lookedAt)
-    return found
   }
 
   /// The `_id` with which the next slice begins.

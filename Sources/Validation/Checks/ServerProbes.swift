@@ -24,17 +24,22 @@ enum ServerProbes {
 
   /// Index builds, long transactions and the like, which would meet a migration.
   static let activeWork = Probe("active-work") { context in
+    let seconds = context.options.longOperation.components.seconds
     let pipeline: [Document] = [
       ["$currentOp": ["allUsers": true, "idleSessions": true]],
       [
         "$match": [
           "$or": [
-            ["transaction.timeOpenMicros": ["$gt": 60_000_000]],
+            ["transaction.timeOpenMicros": ["$gt": .integer(seconds * 1_000_000)]],
             ["command.createIndexes": ["$exists": true]],
             ["desc": ["$regex": "^IndexBuildsCoordinator"]],
             ["msg": ["$regex": "^Index Build"]],
             [
-              "secs_running": ["$gt": 60], "op": ["$in": ["query", "getmore", "update", "remove"]],
+              // Aggregations and the like are commands; `hello` waits, and does nothing.
+              "secs_running": ["$gt": .integer(seconds)],
+              "op": ["$in": ["query", "getmore", "insert", "update", "remove", "command"]],
+              "command.hello": ["$exists": false], "command.isMaster": ["$exists": false],
+              "command.ismaster": ["$exists": false],
             ],
           ]
         ]
@@ -235,7 +240,7 @@ enum ServerProbes {
         command.append("background", true)
       }
       let reply = try context.database.run(
-        command, options: CommandOptions(maxTime: context.options.commandLimit))
+        command, options: CommandOptions(maxTime: context.scan.maxTime))
       let problems =
         ((reply["errors"]?.arrayValue ?? []) + (reply["warnings"]?.arrayValue ?? [])).count
       guard reply["valid"]?.isTruthy == false else {

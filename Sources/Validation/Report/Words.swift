@@ -23,6 +23,7 @@ public enum Words {
   /// `12.5 MB`; units of 1,000.
   public static func bytes(_ count: Double) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"]
+    guard count.isFinite else { return "\(count) B" }
     var value = count
     var unit = 0
     while abs(value) >= 1000, unit < units.count - 1 {
@@ -34,6 +35,7 @@ public enum Words {
 
   /// `0.35 ms`, `12 ms`, `1.5 s`, `3 min 20 s`, from milliseconds.
   public static func time(_ milliseconds: Double) -> String {
+    guard milliseconds.isFinite, abs(milliseconds) < 1e15 else { return "\(milliseconds) ms" }
     if milliseconds < 10 { return decimal(milliseconds, 2) + " ms" }
     if milliseconds < 1000 { return decimal(milliseconds, 0) + " ms" }
     if milliseconds < 120_000 { return decimal(milliseconds / 1000, 1) + " s" }

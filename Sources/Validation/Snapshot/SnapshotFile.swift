@@ -105,7 +105,7 @@ public enum SnapshotFile {
   private static func snapshot(
     _ document: Document, _ path: String
   ) throws(ValidationError) -> Snapshot {
-    guard let takenAt = document["takenAt"]?.integerValue,
+    guard let takenAt = document["takenAt"]?.integerValue, Self.isNatural(takenAt),
       let database = document["database"]?.stringValue,
       let collections = document["collections"]?.arrayValue,
       let queries = document["queries"]?.arrayValue
@@ -123,7 +123,8 @@ public enum SnapshotFile {
     }
     for entry in queries {
       guard let fields = entry.documentValue, let name = fields["name"]?.stringValue,
-        let p50 = fields["p50Ms"]?.doubleValue, let p95 = fields["p95Ms"]?.doubleValue
+        let p50 = fields["p50Ms"]?.doubleValue, let p95 = fields["p95Ms"]?.doubleValue,
+        p50.isFinite, p95.isFinite
       else { throw incomplete(path) }
       snapshot.queries.append(
         QuerySnapshot(
@@ -142,11 +143,19 @@ public enum SnapshotFile {
           since: fields["since"]?.integerValue ?? 0))
     }
     snapshot.ttlPasses = document["ttlPasses"]?.integerValue
+    guard
+      snapshot.ttlPasses.map(isNatural) ?? true,
+      snapshot.indexUses.allSatisfy({ isNatural($0.operations) && isNatural($0.since) }),
+      snapshot.queries.allSatisfy({ isNatural($0.documents) && isNatural($0.runs) })
+    else { throw incomplete(path) }
     return snapshot
   }
 
   static func collection(_ fields: Document) -> CollectionSnapshot? {
-    guard let name = fields["name"]?.stringValue else { return nil }
+    let numbers = ["count", "bytes", "storageSize", "indexSize"].compactMap {
+      fields[$0]?.integerValue
+    }
+    guard let name = fields["name"]?.stringValue, numbers.allSatisfy(isNatural) else { return nil }
     return CollectionSnapshot(
       name: name, kind: fields["kind"]?.stringValue ?? "collection",
       options: fields["options"]?.documentValue,
@@ -156,6 +165,9 @@ public enum SnapshotFile {
       storageSize: fields["storageSize"]?.integerValue,
       indexSize: fields["indexSize"]?.integerValue)
   }
+
+  /// Nothing is counted that does not fit into a double: with more one cannot calculate.
+  static func isNatural(_ number: Int64) -> Bool { (0...1 << 53).contains(number) }
 
   private static func incomplete(_ path: String) -> ValidationError {
     ValidationError(
@@ -188,8 +200,8 @@ enum ManifestReader {
               let documents = items.compactMap(\.documentValue)
               return documents.count == items.count ? documents : nil
             },
-            count: (fields["count"] ?? fields["documents"])?.integerValue,
-            bytes: fields["bytes"]?.integerValue,
+            count: natural(fields["count"] ?? fields["documents"]),
+            bytes: natural(fields["bytes"]),
             fingerprint: fields["fingerprint"]?.stringValue)
         ))
     }
@@ -201,6 +213,10 @@ enum ManifestReader {
       takenAt: 0, database: chosen, collections: collections, origin: .manifest)
     snapshot.migrations = (manifest["migrations"]?.arrayValue ?? []).compactMap(\.stringValue)
     return snapshot
+  }
+
+  private static func natural(_ value: Value?) -> Int64? {
+    value?.integerValue.flatMap { SnapshotFile.isNatural($0) ? $0 : nil }
   }
 
   private static func namespace(_ fields: Document) -> (String, String)? {

@@ -21,9 +21,9 @@ extension Snapshotter {
     try context.checkTime()
     let stand = stand(collection, identity)
     guard isOneMoment else {
-      return try read(collection, identity, context.scan, stand?.isOfMoment == false ? stand : nil)
+      return try read(collection, identity, context.drain, stand?.isOfMoment == false ? stand : nil)
     }
-    var options = context.scan
+    var options = context.drain
     var concern: Document = ["level": "snapshot"]
     if let time { concern.append("atClusterTime", .timestamp(time)) }
     options.readConcern = concern
@@ -39,7 +39,7 @@ extension Snapshotter {
           + "(minSnapshotHistoryWindowInSeconds)"
       keepMoment()
       if stand != nil { context.note("\(collection) is read anew: \(reason).") }
-      return try read(collection, identity, context.scan, nil)
+      return try read(collection, identity, context.drain, nil)
     }
   }
 

@@ -153,11 +153,20 @@ struct Snapshotter {
     case .collection: break
     }
     let start = ContinuousClock.now
-    entry.indexes = try context.indexes(info.name).filter { $0.buildUUID == nil }.map(\.spec)
     let stored = info.type == .timeseries ? "system.buckets.\(info.name)" : info.name
     let pass: Pass
     do {
+      entry.indexes = try context.indexes(info.name).filter { $0.buildUUID == nil }.map(\.spec)
       pass = try read(stored, Self.identity(info))
+    } catch let error as MongoError {
+      return (entry, try unread(info.name, error))
+    } catch let error as BSONError {
+      return (
+        entry,
+        .skipped(
+          "snapshot", info.name, "a document cannot be read: \(error.message)",
+          fix: "martlet validate before --integrity")
+      )
     } catch is TimeIsUp {
       return (
         entry,
@@ -177,6 +186,20 @@ struct Snapshotter {
     result.duration = Int64((ContinuousClock.now - start).milliseconds)
     keep(entry, result, info)
     return (entry, result)
+  }
+
+  /// The other collections can be read nevertheless.
+  private func unread(_ collection: String, _ error: MongoError) throws -> CheckResult {
+    switch error.kind {
+    case .cancelled, .leaseLost, .unreachable, .authentication: throw error
+    case .privilege:
+      return .skipped(
+        "snapshot", collection, "not allowed to read it: no fingerprint", fix: error.hint)
+    default:
+      return .skipped(
+        "snapshot", collection, "it could not be read, no fingerprint: \(error.description)",
+        fix: error.hint ?? "take the snapshot again")
+    }
   }
 
   /// On disk; nil where the server does not tell.

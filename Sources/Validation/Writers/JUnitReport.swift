@@ -13,9 +13,10 @@ public struct JUnitReport: Sendable {
     let checks = report.ranked
     let failures = checks.count { isFailure($0) }
     let seconds = seconds(report.finishedAt - report.startedAt)
+    let skipped = checks.count { $0.status == .skipped && !isFailure($0) }
     let attributes =
       "tests=\"\(checks.count)\" failures=\"\(failures)\" errors=\"\(report.count(.error))\" "
-      + "skipped=\"\(report.count(.skipped))\" time=\"\(seconds)\""
+      + "skipped=\"\(skipped)\" time=\"\(seconds)\""
     var out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
     out += "<testsuites name=\"martlet\" \(attributes)>\n"
     out += "  <testsuite name=\"\("validate \(report.kind.rawValue): \(report.subject)".escaped)\" "
@@ -30,9 +31,15 @@ public struct JUnitReport: Sendable {
     return out + "  </testsuite>\n</testsuites>\n"
   }
 
-  /// JUnit knows no warnings: they are failures in a strict run, and a case's output otherwise.
+  /// JUnit knows no warnings: they are failures in a strict run, and a case's output otherwise. So is
+  /// what was skipped, and should not have been.
   private func isFailure(_ check: CheckResult) -> Bool {
-    check.status == .failed || report.isStrict && check.status == .warning
+    switch check.status {
+    case .failed: true
+    case .warning: report.isStrict
+    case .skipped: report.isStrict && check.applies
+    case .passed, .error: false
+    }
   }
 
   private func testcase(_ check: CheckResult) -> String {
@@ -76,7 +83,9 @@ public struct JUnitReport: Sendable {
   }
 
   private func seconds(_ milliseconds: Int64) -> String {
-    let rest = String(milliseconds % 1000)
-    return "\(milliseconds / 1000)." + String(repeating: "0", count: 3 - rest.count) + rest
+    // The clock may have been set back meanwhile.
+    let time = max(0, milliseconds)
+    let rest = String(time % 1000)
+    return "\(time / 1000)." + String(repeating: "0", count: 3 - rest.count) + rest
   }
 }
