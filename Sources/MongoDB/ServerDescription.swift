@@ -42,6 +42,9 @@ public struct ServerDescription: Sendable {
   /// The member that answered, `host:port`; nil for a standalone.
   public let me: String?
   public let hosts: [String]
+  /// Members that cannot become primary; hidden ones are in neither list.
+  public let passives: [String]
+  public let arbiters: [String]
   /// Largest document, bytes.
   public let maxDocumentSize: Int
   /// Largest message, bytes.
@@ -76,6 +79,8 @@ public struct ServerDescription: Sendable {
     isWritablePrimary = (hello["isWritablePrimary"] ?? hello["ismaster"])?.isTruthy ?? false
     me = hello["me"]?.stringValue
     hosts = (hello["hosts"]?.arrayValue ?? []).compactMap(\.stringValue)
+    passives = (hello["passives"]?.arrayValue ?? []).compactMap(\.stringValue)
+    arbiters = (hello["arbiters"]?.arrayValue ?? []).compactMap(\.stringValue)
     maxDocumentSize = Int(hello["maxBsonObjectSize"]?.integerValue ?? 16 << 20)
     maxMessageSize = Int(hello["maxMessageSizeBytes"]?.integerValue ?? 48_000_000)
     maxWriteBatchSize = Int(hello["maxWriteBatchSize"]?.integerValue ?? 100_000)
@@ -103,6 +108,22 @@ extension Client {
       throw MongoError(.malformedReply, "the server's hello does not tell its time")
     }
     return time
+  }
+
+  /// Every member that holds data, the hidden ones too where we may see them: `host:port`.
+  public func dataMembers(_ server: ServerDescription) -> [String] {
+    var members = server.hosts + server.passives
+    guard case .replicaSet = server.topology,
+      let status = try? run(
+        ["replSetGetStatus": 1], on: "admin", options: CommandOptions(maxTime: .seconds(10)))
+    else { return members }
+    for member in (status["members"]?.arrayValue ?? []).compactMap(\.documentValue) {
+      guard let name = member["name"]?.stringValue, member["stateStr"] != "ARBITER",
+        !members.contains(name), !server.arbiters.contains(name)
+      else { continue }
+      members.append(name)
+    }
+    return members
   }
 
   private func rawHello() throws(MongoError) -> Document {

@@ -66,7 +66,9 @@ struct ServerChecks {
         "version", "\(text), but feature compatibility \(fcv)",
         fix: "an upgrade was not finished: setFeatureCompatibilityVersion")
     } catch {
-      return .ok("version", "\(text), feature compatibility not readable")
+      return .skipped(
+        "version", "\(text), feature compatibility not readable",
+        fix: "grant getParameter on the cluster: clusterMonitor")
     }
   }
 
@@ -129,7 +131,7 @@ struct ServerChecks {
   private func otherDisks(_ database: String) throws(MongoError) -> [(words: String, free: Int64?)]
   {
     var disks: [(words: String, free: Int64?)] = []
-    for host in server.hosts where host != server.me {
+    for host in client.dataMembers(server) where host != server.me {
       try cancellation.check()
       do {
         let pool = try ClientPool(try client.settings.member(host), maxSize: 1)

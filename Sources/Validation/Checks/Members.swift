@@ -15,7 +15,7 @@ struct Members {
   /// Asks one after the other, each on a connection of its own; of a single one the connection is there.
   func each<R>(_ body: (Client) throws(MongoError) -> R) throws(MongoError) -> [Answer<R>] {
     let client = context.database.client
-    let hosts = context.server.hosts
+    let hosts = client.dataMembers(context.server)
     guard hosts.count > 1 else {
       let name = hosts.first ?? client.settings.hosts.first ?? "the server"
       return [answer(name) { () throws(MongoError) -> R in try body(client) }]
