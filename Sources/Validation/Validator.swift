@@ -205,6 +205,7 @@ public struct Validator: Sendable {
       probes += expectations.dropped.map { DeclaredProbes.dropped($0) }
       probes += expectations.indexes.map { DeclaredProbes.probe($0) }
       probes += expectations.counts.map { DeclaredProbes.probe($0) }
+      probes += expectations.unseen.map { Self.unseen($0) }
       probes += [ServerProbes.ttlMonitor, ServerProbes.ttlPasses]
     case .started: break
     }
@@ -216,13 +217,16 @@ public struct Validator: Sendable {
   }
 
   private var planned: [Probe] {
-    expectations.plannedIndexes.map { PlannedProbes.probe($0) }
+    PlannedProbes.probes(expectations.plannedIndexes)
       + expectations.plannedValidators.map { DocumentProbes.planned($0) }
-      + expectations.unseen.map { unseen in
-        Probe(unseen.id, unseen.subject) { _ in
-          [.skipped(unseen.id, unseen.subject, unseen.reason)]
-        }
-      }
+      + expectations.plannedExpiries.map { Due.probe($0) }
+      + expectations.unseenBefore.map { Self.unseen($0) }
+  }
+
+  private static func unseen(_ unseen: Expectations.Unseen) -> Probe {
+    Probe(unseen.id, unseen.subject) { _ in
+      [.skipped(unseen.id, unseen.subject, unseen.reason)]
+    }
   }
 
   /// What every collection and view has to answer for, without any rule.

@@ -104,6 +104,105 @@ import Testing
     }
   }
 
+  @Test("a validator and a view with $regex and $options are as they were, out of a file too")
+  func regex() throws {
+    try TestServer.run { server in
+      let pattern: Document = ["$regex": "^a", "$options": "i"]
+      try server.withDatabase { database in
+        _ = try database.run(["create": "a", "validator": ["name": .document(pattern)]])
+        _ = try database.run([
+          "create": "v", "viewOn": "a", "pipeline": [["$match": ["name": .document(pattern)]]],
+        ])
+      }
+      let live = try Validator(server.pool, database: server.databaseName, phase: .before)
+        .snapshot()
+      let path = "\(FileManager.default.temporaryDirectory.path)/\(TestServer.uniqueName())"
+      defer { try? FileManager.default.removeItem(atPath: path) }
+      try SnapshotFile.write(live, to: path)
+      let read = try SnapshotFile.read(path)
+      for (old, new) in [(read, live), (live, read), (read, read)] {
+        #expect(Comparison(old, new).checks.filter { $0.status != .passed } == [])
+      }
+      try server.withDatabase { database in
+        let other: Document = ["$regex": "^b", "$options": "i"]
+        _ = try database.run(["collMod": "a", "validator": ["name": .document(other)]])
+      }
+      let changed = try Validator(server.pool, database: server.databaseName, phase: .before)
+        .snapshot()
+      #expect(Self.findings(read, changed) == ["options-changed"])
+    }
+  }
+
+  @Test("a collection that cannot be read leaves the others, and is said to be unknown")
+  func unreadable() throws {
+    try TestServer.run { server in
+      try server.withDatabase { database in
+        for name in ["a", "b"] {
+          _ = try database.insert(name, (0..<500).map { ["_id": .integer($0)] })
+        }
+      }
+      var options = CheckOptions()
+      let pool = try ClientPool(try ConnectionSettings(uri: server.uri))
+      // Dropped between two batches: QueryPlanKilled.
+      options.progress = { now in
+        guard now.id == "snapshot", now.subject == "a", now.done > 0 else { return }
+        try? server.withDatabase { try $0.drop("a") }
+      }
+      let outcome = try Validator(
+        pool, database: server.databaseName, phase: .before, options: options
+      ).run(takesSnapshot: true)
+      let unread = outcome.checks.filter { $0.id == "snapshot" }
+      #expect(unread.map(\.status) == [.skipped] && unread.first?.subject == "a")
+      #expect(unread.first?.applies == true)
+      #expect(outcome.snapshot?.collection("a")?.fingerprint == nil)
+      #expect(outcome.snapshot?.collection("b")?.count == 500)
+      #expect(outcome.checks.contains { $0.id == "database-present" && $0.status == .passed })
+    }
+  }
+
+  @Test("a large collection is read however long it takes")
+  func noLimit() throws {
+    try TestServer.run { server in
+      try server.withDatabase { database in
+        let filler = Value.string(String(repeating: "x", count: 500))
+        for part in 0..<4 {
+          _ = try database.insert(
+            "a", (0..<10_000).map { ["_id": .integer(part * 10_000 + $0), "filler": filler] })
+        }
+      }
+      var options = CheckOptions()
+      options.commandLimit = .milliseconds(3)
+      let snapshot = try Validator(
+        server.pool, database: server.databaseName, phase: .before, options: options
+      ).snapshot()
+      #expect(snapshot.collection("a")?.count == 40_000)
+    }
+  }
+
+  @Test(
+    "numbers that no snapshot has are a named error",
+    arguments: [
+      ("\"takenAt\": 1", "\"takenAt\": -9223372036854775808"),
+      ("\"count\": 5", "\"count\": -1"), ("\"count\": 5", "\"count\": 9223372036854775807"),
+      ("\"p50Ms\": 7.5", "\"p50Ms\": {\"$numberDouble\": \"NaN\"}"),
+      ("\"p95Ms\": 8.5", "\"p95Ms\": {\"$numberDouble\": \"Infinity\"}"),
+    ])
+  func oddNumbers(_ from: String, _ to: String) throws {
+    var snapshot = Self.snapshot(Self.collection("a"))
+    snapshot.queries = [
+      QuerySnapshot(
+        name: "q", stages: [], indexes: [], documents: 1, runs: 20, p50: 7.5, p95: 8.5)
+    ]
+    let path = "\(FileManager.default.temporaryDirectory.path)/\(TestServer.uniqueName())"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try SnapshotFile.write(snapshot, to: path)
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    #expect(text.contains(from))
+    try text.replacing(from, with: to).write(toFile: path, atomically: true, encoding: .utf8)
+    let error = #expect(throws: ValidationError.self) { _ = try SnapshotFile.read(path) }
+    #expect(error?.code == .unreadableSnapshot)
+  }
+
   @Test(
     "a file that is no snapshot is a named error",
     arguments: [

@@ -23,13 +23,17 @@ struct MigrationEffects {
     expectations.collections = declared.collections
     expectations.indexes = declared.indexes
     expectations.dropped = declared.dropped
-    // A snapshot tells more: every count of before.
-    if before == nil { expectations.counts = declared.counts }
+    // Against a snapshot the comparison shows what came and went, and for how long it holds.
+    if before == nil {
+      expectations.counts = declared.counts
+      expectations.unseen = declared.unseen
+    }
     var planned = PlannedState()
     for migration in migrations where !applied.contains(migration.name) { planned.apply(migration) }
     expectations.plannedIndexes = planned.indexes
     expectations.plannedValidators = planned.validators
-    expectations.unseen = planned.unseen
+    expectations.plannedExpiries = planned.expiries
+    expectations.unseenBefore = planned.unseen
     if let before { expectations.changes = changes(since: Set(before)) }
     return expectations
   }
@@ -74,6 +78,7 @@ extension DeclaredChange {
     change.documents = nil
     change.changesDocuments = true
     (change.addsIndexes, change.dropsIndexes) = (dropsIndexes, addsIndexes)
+    (change.addsIndexKeys, change.dropsIndexKeys) = (dropsIndexKeys, addsIndexKeys)
     return change
   }
 }
@@ -94,9 +99,17 @@ struct StepEffects {
     let target = step.target ?? ""
     switch step.name {
     case "create": add(target) { $0.creates = true }
-    case "drop": add(target) { $0.drops = true }
+    // What is made anew under the name has as many as it has.
+    case "drop":
+      add(target) {
+        $0.drops = true
+        $0.documents = nil
+      }
     case "renameCollection":
-      add(Self.collection(target)) { $0.drops = true }
+      add(Self.collection(target)) {
+        $0.drops = true
+        $0.documents = nil
+      }
       add(Self.collection(command["to"]?.stringValue ?? "")) {
         $0.creates = true
         $0.documents = nil
@@ -109,7 +122,11 @@ struct StepEffects {
       }
     case "dropIndexes", "deleteIndexes":
       let names = Self.names(command["index"])
-      add(target) { $0.dropsIndexes += names }
+      let key = command["index"]?.documentValue
+      add(target) {
+        $0.dropsIndexes += names
+        if let key { $0.dropsIndexKeys.append(key) }
+      }
     case "collMod":
       let isIndex = command.has("index")
       add(target) {
@@ -178,8 +195,13 @@ struct StepEffects {
     switch value {
     case .string(let name): [name]
     case .array(let items): items.compactMap(\.stringValue)
-    default: ["*"]
+    default: []
     }
+  }
+
+  /// The same fields in the same order and direction: 1 is 1.0.
+  static func sameKey(_ key: Document, _ other: Value?) -> Bool {
+    other.map { Value.canonicalOrder(.document(key), $0) == 0 } ?? false
   }
 
   static func collection(_ namespace: String) -> String {

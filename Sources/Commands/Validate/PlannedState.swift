@@ -15,6 +15,9 @@ struct PlannedState {
 
   private(set) var indexes: [Expectations.Index] = []
   private(set) var validators: [Expectations.Validator] = []
+  private(set) var expiries: [Expectations.Expiry] = []
+  /// Validators as earlier steps leave them.
+  private var rules: [String: Expectations.Validator] = [:]
   private(set) var unseen: [Expectations.Unseen] = []
   /// Documents that earlier steps change, and whose.
   private var documents: [String: [(fields: Fields, source: String)]] = [:]
@@ -31,12 +34,11 @@ struct PlannedState {
     case "createIndexes":
       for spec in StepEffects.specs(step.command) { index(spec, target, step, source) }
     case "collMod":
-      if let validator = step.command["validator"]?.documentValue, !validator.isEmpty,
-        step.command["validationLevel"] != "off"
-      {
-        self.validator(validator, target, step, source)
+      validator(target, step, source)
+      if let index = step.command["index"]?.documentValue {
+        expiry(index, target, step, source)
+        definitions[target] = source
       }
-      if step.command.has("index") { definitions[target] = source }
     case "create", "ping": break
     case "update": change(target, step.changedFields.map { .some($0) } ?? .any, source)
     case "insert", "delete", "findAndModify", "findandmodify": change(target, .any, source)
@@ -66,9 +68,37 @@ struct PlannedState {
     }
   }
 
-  private mutating func validator(
-    _ validator: Document, _ target: String, _ step: Step, _ source: String
+  private mutating func expiry(
+    _ index: Document, _ target: String, _ step: Step, _ source: String
   ) {
+    guard let seconds = index["expireAfterSeconds"]?.doubleValue else { return }
+    var expiry = Expectations.Expiry(
+      target, name: index["name"]?.stringValue, key: index["keyPattern"]?.documentValue,
+      seconds: seconds, source: source)
+    guard step.options.unless == nil, definitions[target] == nil else {
+      let why =
+        definitions[target].map { "changed by an earlier step of \($0)" }
+        ?? "\(source) may leave the step out"
+      unseen.append(.init("ttl-blast", target, "not looked at: \(why)"))
+      return
+    }
+    expiry.documentsChangedBy = documents[target]?.first?.source
+    expiries.append(expiry)
+  }
+
+  /// Also of a step that changes nothing but how strict it is.
+  private mutating func validator(_ target: String, _ step: Step, _ source: String) {
+    let command = step.command
+    guard
+      ["validator", "validationLevel", "validationAction"].contains(where: { command.has($0) })
+    else { return }
+    var rule = rules[target] ?? .init(target, nil, source: source)
+    rule.source = source
+    rule.validator = command["validator"]?.documentValue ?? rule.validator
+    rule.level = command["validationLevel"]?.stringValue ?? rule.level
+    rule.action = command["validationAction"]?.stringValue ?? rule.action
+    if step.options.unless == nil { rules[target] = rule }
+    guard rule.level != "off", rule.validator?.isEmpty != true else { return }
     // Any field may be one that the validator looks at.
     let earlier = definitions[target] ?? documents[target]?.first?.source
     guard step.options.unless == nil, earlier == nil else {
@@ -77,7 +107,7 @@ struct PlannedState {
       unseen.append(.init("validator-violations", target, "not looked at: \(why)"))
       return
     }
-    validators.append(.init(target, validator, source: source))
+    validators.append(rule)
   }
 
   private mutating func change(_ target: String, _ fields: Fields, _ source: String) {

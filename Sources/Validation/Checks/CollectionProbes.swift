@@ -100,8 +100,10 @@ enum CollectionProbes {
       }
       if rule.isKeyOnly { return [.passed("index-missing", subject, "it exists")] }
       // Indexes of one key may differ in collation or partial filter: one of them has to fit.
+      let collation = try context.collation(of: rule.collection)
       let differences = same.map {
-        IndexComparison.differences(declared: rule.options, actual: $0.spec)
+        IndexComparison.differences(
+          declared: rule.options, actual: $0.spec, collation: collation)
           + nameDifference(rule, $0)
       }
       guard let fewest = differences.min(by: { $0.count < $1.count }), !fewest.isEmpty else {

@@ -28,38 +28,60 @@ enum DocumentProbes {
     }
     var header = RuleHeader()
     header.severity = .warning
-    return validatorProbe(
-      info.name, validator, header, "do not conform to the collection's own validator",
-      cause: "they were written before the validator, or bypassed it")
+    let isModerate = info.options["validationLevel"] == "moderate"
+    return Probe("validator-violations", info.name) { [header] context in
+      [
+        try violations(
+          info.name, validator, header, "do not conform to the collection's own validator",
+          "they were written before the validator, or bypassed it",
+          "correct these documents" + (isModerate ? "" : ", or use validationLevel: moderate"),
+          context)
+      ]
+    }
   }
 
   static func planned(_ plan: Expectations.Validator) -> Probe {
-    validatorProbe(
-      plan.collection, plan.validator, RuleHeader(),
-      "would not conform to the validator that \(plan.source) sets",
-      cause: "updates of these documents will fail once the validator is there")
-  }
-
-  private static func validatorProbe(
-    _ collection: String, _ validator: Document, _ header: RuleHeader, _ message: String,
-    cause: String
-  ) -> Probe {
-    Probe("validator-violations", collection) { context in
-      guard try context.collection(collection) != nil else {
-        return [
-          .passed("validator-violations", collection, "the collection does not exist yet")
-        ]
+    Probe("validator-violations", plan.collection) { context in
+      let id = "validator-violations"
+      guard let options = try context.collection(plan.collection)?.options else {
+        return [.passed(id, plan.collection, "the collection does not exist yet")]
       }
-      let filter: Document = ["$nor": [.document(validator)]]
-      let found = try Search(context: context, collection: collection).run(filter)
+      guard let validator = plan.validator ?? options["validator"]?.documentValue,
+        !validator.isEmpty
+      else { return [.passed(id, plan.collection, "the collection has no validator")] }
+      let level = plan.level ?? options["validationLevel"]?.stringValue
+      let action = plan.action ?? options["validationAction"]?.stringValue
+      guard level != "off" else {
+        return [.passed(id, plan.collection, "validation is off there")]
+      }
+      var header = RuleHeader()
+      var cause = "updates of these documents will fail once \(plan.source) is applied"
+      var fix = "correct these documents, or use validationLevel: moderate"
+      if level == "moderate" || action == "warn" {
+        header.severity = .warning
+        cause =
+          action == "warn"
+          ? "each of their updates will be logged, and done"
+          : "they may stay as they are: validationLevel is moderate"
+        fix = "correct these documents"
+      }
       return [
-        found.result(
-          "validator-violations", collection, header, whenFound: message,
-          whenNone: "every document conforms to the validator", cause: cause,
-          command: Words.find(collection, filter),
-          fix: "correct these documents, or use validationLevel: moderate")
+        try violations(
+          plan.collection, validator, header,
+          "would not conform to the validator as \(plan.source) leaves it", cause, fix, context)
       ]
     }
+  }
+
+  private static func violations(
+    _ collection: String, _ validator: Document, _ header: RuleHeader, _ message: String,
+    _ cause: String, _ fix: String, _ context: CheckContext
+  ) throws -> CheckResult {
+    let filter: Document = ["$nor": [.document(validator)]]
+    return try Search(context: context, collection: collection).run(filter).result(
+      "validator-violations", collection, header, whenFound: message,
+      whenNone: "every document conforms to the validator", cause: cause,
+      command: Words.find(collection, filter), fix: fix)
   }
 
   /// One probe for each thing that a field rule asks for.

@@ -68,15 +68,46 @@ public struct Expectations: Sendable, Hashable {
     }
   }
 
-  /// A validator that is about to be set.
+  /// A validator that is about to be set, or made stricter.
   public struct Validator: Sendable, Hashable {
     public var collection: String
-    public var validator: Document
+    /// Nil is the collection's own.
+    public var validator: Document?
+    /// `validationLevel` and `validationAction`; nil is what the collection has.
+    public var level: String?
+    public var action: String?
     public var source: String
 
-    public init(_ collection: String, _ validator: Document, source: String) {
+    public init(
+      _ collection: String, _ validator: Document?, level: String? = nil, action: String? = nil,
+      source: String
+    ) {
       self.collection = collection
       self.validator = validator
+      self.level = level
+      self.action = action
+      self.source = source
+    }
+  }
+
+  /// A TTL index that is about to have another time.
+  public struct Expiry: Sendable, Hashable {
+    public var collection: String
+    /// The index, by name or by key.
+    public var name: String?
+    public var key: Document?
+    public var seconds: Double
+    public var source: String
+    /// As in ``Index``.
+    public var documentsChangedBy: String?
+
+    public init(
+      _ collection: String, name: String?, key: Document?, seconds: Double, source: String
+    ) {
+      self.collection = collection
+      self.name = name
+      self.key = key
+      self.seconds = seconds
       self.source = source
     }
   }
@@ -90,7 +121,9 @@ public struct Expectations: Sendable, Hashable {
   /// Looked at before: what pending migrations will do.
   public var plannedIndexes: [Index] = []
   public var plannedValidators: [Validator] = []
-  /// What cannot be looked at before, and why.
+  public var plannedExpiries: [Expiry] = []
+  /// What cannot be looked at before, and what not after, and why.
+  public var unseenBefore: [Unseen] = []
   public var unseen: [Unseen] = []
   /// Looked at when two snapshots are compared.
   public var changes: [DeclaredChange] = []
@@ -122,6 +155,9 @@ public struct DeclaredChange: Sendable, Hashable {
   /// Names of indexes that come or change, and that go; `*` is any.
   public var addsIndexes: [String] = []
   public var dropsIndexes: [String] = []
+  /// Keys of indexes that come or change, and that go, where no name is said.
+  public var addsIndexKeys: [Document] = []
+  public var dropsIndexKeys: [Document] = []
   public var changesOptions = false
 
   public init(_ collection: String, source: String) {

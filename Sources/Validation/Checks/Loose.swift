@@ -13,8 +13,16 @@ enum Loose {
         && zip(left, right).allSatisfy { $0.key == $1.key && equal($0.value, $1.value) }
     case (.array(let x), .array(let y)):
       return x.count == y.count && zip(x, y).allSatisfy(equal)
+    // A query with $regex and $options comes out of Extended JSON as a value.
+    case (.regex(let x), .document(let y)): return isRegex(y, x)
+    case (.document(let x), .regex(let y)): return isRegex(x, y)
     default: return a == b
     }
+  }
+
+  private static func isRegex(_ query: Document, _ regex: RegularExpression) -> Bool {
+    query.count == 2 && query["$regex"]?.stringValue == regex.pattern
+      && query["$options"]?.stringValue.map { Set($0) } == Set(regex.options)
   }
 
   /// Every field of `part` is in `whole`, with that value.
@@ -49,14 +57,26 @@ enum IndexComparison {
   }
 
   /// Options that differ, as words; empty when the index is as declared.
-  static func differences(declared: Document, actual: Document) -> [String] {
-    let names = (declared.keys + actual.keys).reduce(into: [String]()) { list, name in
+  /// - Parameter collation: the collection's own, which an index has that does not say another.
+  static func differences(
+    declared: Document, actual: Document, collation: Document?
+  ) -> [String] {
+    differing(declared: declared, actual: actual, collation: collation).map { name in
+      "\(name) is \(word(actual[name])), declared \(word(declared[name]))"
+    }
+  }
+
+  /// Names of the options that differ.
+  static func differing(
+    declared: Document, actual: Document, collation: Document?
+  ) -> [String] {
+    let names = (declared.keys + actual.keys + ["collation"]).reduce(into: [String]()) {
+      list, name in
       if !list.contains(name), !ignored.contains(name) { list.append(name) }
     }
-    return names.compactMap { name in
-      let (wanted, found) = (declared[name], actual[name])
-      if same(name, wanted, found) { return nil }
-      return "\(name) is \(word(found)), declared \(word(wanted))"
+    return names.filter { name in
+      let inherited = name == "collation" ? collation.map { Value.document($0) } : nil
+      return !same(name, declared[name] ?? inherited, actual[name])
     }
   }
 

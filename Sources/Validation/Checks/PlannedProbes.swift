@@ -3,7 +3,15 @@ internal import MongoDB
 
 /// Looked at before: what pending migrations are about to do.
 enum PlannedProbes {
-  static func probe(_ plan: Expectations.Index) -> Probe {
+  /// One probe for each index, which knows those before it.
+  static func probes(_ plans: [Expectations.Index]) -> [Probe] {
+    plans.enumerated().map { position, plan in
+      let earlier = plans.prefix(position).filter { $0.collection == plan.collection }
+      return probe(plan, earlier: earlier.map(\.spec))
+    }
+  }
+
+  private static func probe(_ plan: Expectations.Index, earlier planned: [Document]) -> Probe {
     let key = plan.spec["key"]?.documentValue ?? [:]
     let subject = "\(plan.collection) \(Words.value(.document(key)))"
     return Probe("index-conflict", subject) { context in
@@ -11,7 +19,7 @@ enum PlannedProbes {
         return [.passed("index-conflict", subject, "the collection does not exist yet")]
       }
       var results = [try conflict(plan, key, subject, context)]
-      results += [try limit(plan, context)]
+      results += [try limit(plan, planned, context)]
       let earlier = plan.documentsChangedBy.map {
         "not looked at: these fields are changed by an earlier step of \($0)"
       }
@@ -22,12 +30,13 @@ enum PlannedProbes {
           results += try Duplicates(context: context, rule: unique(plan, key)).run()
         }
       }
-      if let seconds = plan.spec["expireAfterSeconds"]?.doubleValue,
-        let field = key.keys.first
-      {
+      if let seconds = plan.spec["expireAfterSeconds"]?.doubleValue, let field = key.keys.first {
+        let due = Due(
+          collection: plan.collection, field: field, seconds: seconds,
+          filter: plan.spec["partialFilterExpression"]?.documentValue,
+          cause: "\(plan.source) makes a TTL index of \(Words.decimal(seconds, 0)) seconds")
         results.append(
-          try earlier.map { .skipped("ttl-blast", "\(plan.collection).\(field)", $0) }
-            ?? blast(plan, field, seconds, context))
+          try earlier.map { .skipped("ttl-blast", due.subject, $0) } ?? due.result(context))
       }
       results.append(try size(plan, key, subject, context))
       return results
@@ -49,67 +58,67 @@ enum PlannedProbes {
     let id = "index-conflict"
     let command = Words.command(["listIndexes": .string(plan.collection)])
     let name = plan.spec["name"]?.stringValue
+    let collation = try context.collation(of: plan.collection)
     for index in try context.indexes(plan.collection) {
       let isSameKey = IndexComparison.sameKey(key, index)
-      let differences = IndexComparison.differences(declared: plan.spec, actual: index.spec)
-      if isSameKey, differences.isEmpty { continue }
-      if isSameKey, !differences.contains(where: { $0.hasPrefix("collation") }) {
-        return .found(
-          id, subject, .error,
-          "\(index.name) has this key with other options: \(differences.joined(separator: "; "))",
-          cause: "two indexes of one key cannot differ in these: error 85 or 86 in \(plan.source)",
-          command: command, fix: "drop \(index.name) first, or declare the same options")
-      }
       if let name, name == index.name, !isSameKey {
         return .found(
           id, subject, .error, "an index called \(name) is there with another key",
           cause: "names are unique: error 86 in \(plan.source)", command: command,
           fix: "drop it first, or choose another name")
       }
+      guard isSameKey else { continue }
+      let differing = IndexComparison.differing(
+        declared: plan.spec, actual: index.spec, collation: collation)
+      if name == index.name, differing.isEmpty { continue }
+      if name != index.name {
+        // What differs in these is another index, and both may be there.
+        guard Self.identity(context).isDisjoint(with: differing) else { continue }
+        if differing.isEmpty {
+          return .found(
+            id, subject, .error, "\(index.name) is the same index under another name",
+            cause: "the server refuses a second one: error 85 in \(plan.source)",
+            command: command, fix: "leave it out, or drop \(index.name) first")
+        }
+      }
+      let differences = IndexComparison.differences(
+        declared: plan.spec, actual: index.spec, collation: collation)
+      return .found(
+        id, subject, .error,
+        "\(index.name) has this key with other options: \(differences.joined(separator: "; "))",
+        cause: "two indexes of one key cannot differ in these: error 85 or 86 in \(plan.source)",
+        command: command, fix: "drop \(index.name) first, or declare the same options")
     }
     return .passed(id, subject, "no index stands in its way")
   }
 
+  /// Options that, beside the key, make one index another than the next.
+  private static func identity(_ context: CheckContext) -> Set<String> {
+    context.server.version >= ServerVersion(5, 0)
+      ? ["collation", "partialFilterExpression", "unique", "sparse"] : ["collation"]
+  }
+
+  /// - Parameter earlier: indexes of the collection that are planned before this one.
   private static func limit(
-    _ plan: Expectations.Index, _ context: CheckContext
+    _ plan: Expectations.Index, _ earlier: [Document], _ context: CheckContext
   ) throws -> CheckResult {
-    let count = try context.indexes(plan.collection).count
+    let names = Set(try context.indexes(plan.collection).map(\.name))
+    func name(_ spec: Document) -> String { spec["name"]?.stringValue ?? "" }
+    let count = names.union(earlier.map(name)).count
     let fields = plan.spec["key"]?.documentValue?.count ?? 0
-    let amount = Amount(count, "indexes")
-    guard count < 64, fields <= 32 else {
+    let amount = Amount(names.count, "indexes")
+    let isNew = !names.contains(name(plan.spec))
+    guard !isNew || count < 64, fields <= 32 else {
+      let planned = count > names.count ? " with those that are planned before" : ""
       return .found(
         "index-limit", plan.collection, .error,
-        count >= 64 ? "it has \(count) indexes of at most 64" : "\(fields) fields of at most 32",
+        fields > 32
+          ? "\(fields) fields of at most 32" : "it has \(count) indexes of at most 64\(planned)",
         lookedAt: amount, cause: "a limit of the server: \(plan.source) will fail",
         command: Words.command(["listIndexes": .string(plan.collection)]),
         fix: "drop what $indexStats shows as unused")
     }
     return .passed("index-limit", plan.collection, "within the server's limits", lookedAt: amount)
-  }
-
-  /// How many documents a new TTL index deletes as soon as it is there.
-  private static func blast(
-    _ plan: Expectations.Index, _ field: String, _ seconds: Double, _ context: CheckContext
-  ) throws -> CheckResult {
-    let subject = "\(plan.collection).\(field)"
-    let now = context.server.localTime?.milliseconds ?? context.options.now()
-    // A NaN counts as 0 in some versions: everything in the past goes.
-    let age = seconds.isNaN ? 0 : min(seconds, 1e12)
-    let limit = DateTime(milliseconds: now - Int64(age * 1000))
-    let filter: Document = [field: ["$lt": .date(limit)]]
-    let count = try context.database.count(plan.collection, filter: filter, command: context.scan)
-    let total = try context.database.estimatedCount(plan.collection)
-    guard count > 0 else {
-      return .passed(
-        "ttl-blast", subject, "no document is due", lookedAt: Amount(total, "documents"))
-    }
-    return .found(
-      "ttl-blast", subject, .warning,
-      "\(Words.counted(count, "documents")) will be deleted within a minute of the index's build",
-      lookedAt: Amount(total, "documents"), findings: count,
-      cause: "\(plan.source) makes a TTL index of \(Words.decimal(age, 0)) seconds",
-      command: Words.find(plan.collection, filter),
-      fix: "archive them first, or delete them in pieces before the window")
   }
 
   /// Bytes of the keys of a sample, times the number of documents.
@@ -204,8 +213,10 @@ enum DeclaredProbes {
             fix: "build it again")
         ]
       }
+      let collation = try context.collation(of: declared.collection)
       let differences = same.map { index in
-        var list = IndexComparison.differences(declared: declared.spec, actual: index.spec)
+        var list = IndexComparison.differences(
+          declared: declared.spec, actual: index.spec, collation: collation)
         if let name = declared.spec["name"]?.stringValue, name != index.name {
           list.append("its name is \(index.name), declared \(name)")
         }

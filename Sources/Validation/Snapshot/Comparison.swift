@@ -122,14 +122,22 @@ public struct Comparison: Sendable {
           command: Words.find(name, [:]), fix: "find out what writes to it, then drop it")
       ]
     case (let old?, let new?):
-      return [kind(old, new)].compactMap(\.self) + documents(old, new, changes)
+      return [kind(old, new, changes)].compactMap(\.self) + documents(old, new, changes)
         + indexes(old, new, changes) + options(old, new, changes)
     }
   }
 
-  private func kind(_ old: CollectionSnapshot, _ new: CollectionSnapshot) -> CheckResult? {
+  private func kind(
+    _ old: CollectionSnapshot, _ new: CollectionSnapshot, _ changes: [DeclaredChange]
+  ) -> CheckResult? {
     guard old.kind != new.kind, before.origin == .snapshot, after.origin == .snapshot else {
       return nil
+    }
+    if changes.contains(where: \.drops), changes.contains(where: \.creates) {
+      return .passed(
+        "collection-kind", old.name,
+        "it was a \(old.kind), and is a \(new.kind), as "
+          + "\(changes.map(\.source).joined(separator: ", ")) declares")
     }
     return .found(
       "collection-kind", old.name, .error, "it was a \(old.kind), and is a \(new.kind)",
@@ -139,15 +147,15 @@ public struct Comparison: Sendable {
   private func documents(
     _ old: CollectionSnapshot, _ new: CollectionSnapshot, _ changes: [DeclaredChange]
   ) -> [CheckResult] {
-    guard old.kind != "view" else { return [] }
+    guard old.kind != "view", new.kind != "view" else { return [] }
     guard let x = old.count, let y = new.count else {
       guard old.count != nil || new.count != nil else { return [] }
       return [.skipped("count-changed", old.name, "one of the snapshots has no count")]
     }
     let name = old.name
     let isFree = changes.contains { $0.documents == nil }
-    let least = changes.reduce(Int64(0)) { $0 + ($1.documents?.lowerBound ?? 0) }
-    let most = changes.reduce(Int64(0)) { $0 + ($1.documents?.upperBound ?? 0) }
+    let least = changes.reduce(Int64(0)) { Self.sum($0, $1.documents?.lowerBound ?? 0) }
+    let most = changes.reduce(Int64(0)) { Self.sum($0, $1.documents?.upperBound ?? 0) }
     let delta = y - x
     var results: [CheckResult] = []
     let amount = Amount(y, "documents")
@@ -191,18 +199,27 @@ public struct Comparison: Sendable {
     return results
   }
 
+  /// What somebody writes into a file may be any number.
+  private static func sum(_ a: Int64, _ b: Int64) -> Int64 {
+    let (sum, overflows) = a.addingReportingOverflow(b)
+    return overflows ? (b < 0 ? .min : .max) : sum
+  }
+
   private func indexes(
     _ old: CollectionSnapshot, _ new: CollectionSnapshot, _ changes: [DeclaredChange]
   ) -> [CheckResult] {
     guard let x = old.indexes, let y = new.indexes else { return [] }
     func name(_ spec: Document) -> String { spec["name"]?.stringValue ?? "" }
-    func isDeclared(_ name: String, _ list: (DeclaredChange) -> [String]) -> Bool {
-      changes.contains { list($0).contains(name) || list($0).contains("*") || $0.creates }
+    func comes(_ spec: Document) -> Bool {
+      changes.contains { isNamed(spec, $0.addsIndexes, $0.addsIndexKeys) || $0.creates }
+    }
+    func goes(_ spec: Document) -> Bool {
+      changes.contains { isNamed(spec, $0.dropsIndexes, $0.dropsIndexKeys) || $0.creates }
     }
     let command = Words.command(["listIndexes": .string(old.name)])
     var results: [CheckResult] = []
     for spec in x where !y.contains(where: { name($0) == name(spec) }) {
-      guard !isDeclared(name(spec), \.dropsIndexes) else { continue }
+      guard !goes(spec) else { continue }
       results.append(
         .found(
           "index-removed", "\(old.name) \(name(spec))", .error,
@@ -214,7 +231,7 @@ public struct Comparison: Sendable {
     for spec in y {
       let previous = x.first { name($0) == name(spec) }
       guard let previous else {
-        guard !isDeclared(name(spec), \.addsIndexes) else { continue }
+        guard !comes(spec) else { continue }
         results.append(
           .found(
             "index-added", "\(old.name) \(name(spec))", .error,
@@ -224,9 +241,7 @@ public struct Comparison: Sendable {
         continue
       }
       let changed = differences(previous, spec)
-      let isAllowed =
-        isDeclared(name(spec), \.addsIndexes) || isDeclared(name(spec), \.dropsIndexes)
-      guard !changed.isEmpty, !isAllowed else { continue }
+      guard !changed.isEmpty, !comes(spec), !goes(spec) else { continue }
       results.append(
         .found(
           "index-changed", "\(old.name) \(name(spec))", .error, changed.joined(separator: "; "),
@@ -239,6 +254,11 @@ public struct Comparison: Sendable {
           "index-changed", old.name, "no change that is not declared",
           lookedAt: Amount(y.count, "indexes"))
       ] : results
+  }
+
+  private func isNamed(_ spec: Document, _ names: [String], _ keys: [Document]) -> Bool {
+    names.contains(spec["name"]?.stringValue ?? "") || names.contains("*")
+      || keys.contains { key in spec["key"].map { Loose.equal(.document(key), $0) } ?? false }
   }
 
   private func differences(_ a: Document, _ b: Document) -> [String] {
