@@ -109,43 +109,23 @@ enum DocumentProbes {
     }
     if !rule.types.isEmpty {
       add(
-        "field-type", typeFilter(rule),
+        "field-type", rule.typeFilter,
         "have a \(rule.field) that is not \(rule.types.joined(separator: " or "))",
         "every value is \(rule.types.joined(separator: " or "))",
         "a writer that does not convert its input")
     }
     if rule.minimum != nil || rule.maximum != nil {
-      var sides: [Value] = []
-      if let minimum = rule.minimum { sides.append([rule.field: ["$lt": minimum]]) }
-      if let maximum = rule.maximum { sides.append([rule.field: ["$gt": maximum]]) }
-      // NaN is neither above nor below anything.
-      sides.append([rule.field: .double(.nan)])
       add(
-        "field-range", ["$or": .array(sides)], "have a \(rule.field) out of range",
+        "field-range", rule.rangeFilter, "have a \(rule.field) out of range",
         "every value is in range", "a writer that does not check its input")
     }
     if let values = rule.oneOf {
       add(
-        "field-value",
-        ["$and": [[rule.field: ["$exists": true]], [rule.field: ["$nin": .array(values)]]]],
-        "have a \(rule.field) that is not in the list", "every value is in the list",
+        "field-value", rule.listFilter(values), "have a \(rule.field) that is not in the list",
+        "every value is in the list",
         "a new value that the rule does not know, or a typing error")
     }
     return probes
-  }
-
-  private static func typeFilter(_ rule: FieldRule) -> Document {
-    let types = rule.types.map { Value.string($0) }
-    let exists: Value = [rule.field: ["$exists": true]]
-    guard !rule.field.contains("."), !rule.types.contains("array") else {
-      return ["$and": [exists, [rule.field: ["$not": ["$type": .array(types)]]]]]
-    }
-    // The query operator looks into arrays; an array is no string, even if it holds one.
-    let numbers = ["int", "long", "double", "decimal"]
-    let expanded = rule.types.flatMap { $0 == "number" ? numbers : [$0] }.map { Value.string($0) }
-    let actual: Value = ["$type": .string("$" + rule.field)]
-    let fits: Value = ["$in": [actual, .array(expanded)]]
-    return ["$and": [exists, ["$expr": ["$not": [fits]]]]]
   }
 
   static func missing(_ id: String, _ subject: String, _ collection: String) -> CheckResult {
@@ -164,10 +144,12 @@ enum DocumentProbes {
         rule.collection, pipeline: rule.pipeline + [["$limit": .integer(limit)]],
         options: ["allowDiskUse": true], command: context.scan)
       var count: Int64 = 0
-      var rows: [Value] = []
+      var rows: [[Evidence.Cell]] = []
       while let document = try cursor.next() {
         count += 1
-        if rows.count < context.options.evidenceRows { rows.append(document["_id"] ?? .null) }
+        if rows.count < context.options.evidenceRows, let id = document["_id"] {
+          rows.append([rule.keepsIDs ? .id(id) : .value(id)])
+        }
       }
       let command =
         rule.collection.map { Words.aggregation($0, rule.pipeline) }
@@ -180,7 +162,7 @@ enum DocumentProbes {
         .found(
           "unwanted-documents", rule.name, rule.header.severity,
           "the pipeline returns \(least)\(Words.counted(count, "documents")), and should return none",
-          findings: count, evidence: .ids(rows), command: command,
+          findings: count, evidence: Evidence(columns: ["_id"], rows: rows), command: command,
           fix: rule.header.fix ?? "look at these documents")
       ]
     }
@@ -209,7 +191,7 @@ enum DocumentProbes {
       let drifting = fields.enumerated().compactMap { position, field -> [Evidence.Cell]? in
         let types = (sample?["f\(position)"]?.arrayValue ?? []).compactMap(\.stringValue)
         let families = Set(
-          types.filter { !["missing", "null", "undefined"].contains($0) }.map(family))
+          types.filter { !["missing", "null", "undefined"].contains($0) }.map(FieldRule.family))
         return families.count > 1
           ? [.text(field), .text(families.sorted().joined(separator: ", "))] : nil
       }
@@ -233,8 +215,31 @@ enum DocumentProbes {
       ]
     }
   }
+}
 
-  private static func family(_ alias: String) -> String {
-    ["int", "long", "double", "decimal"].contains(alias) ? "number" : alias
+extension EmptyRule {
+  /// Stages after which `_id` is still that of a document of the collection.
+  private static let plain: Set<String> = [
+    "$match", "$sort", "$limit", "$skip", "$sample", "$unwind", "$lookup", "$graphLookup",
+    "$geoNear",
+  ]
+
+  /// False when the pipeline may make an `_id` of other fields, which are values.
+  var keepsIDs: Bool {
+    collection != nil
+      && pipeline.allSatisfy { stage in
+        stage.allSatisfy { element in
+          if Self.plain.contains(element.key) { return true }
+          guard ["$project", "$addFields", "$set"].contains(element.key),
+            let fields = element.value.documentValue
+          else { return false }
+          return fields.allSatisfy { field in
+            switch field.value {
+            case .bool, .int32, .int64, .double: field.key != "_id" || element.key == "$project"
+            default: !(field.key == "_id" || field.key.hasPrefix("_id."))
+            }
+          }
+        }
+      }
   }
 }

@@ -39,7 +39,13 @@ extension Duplicates {
     var run: Int64 = 1
     func close() throws {
       defer { run = 1 }
-      guard run > 1, !(rule.isSparse && Self.isVoid(previous)) else { return }
+      guard run > 1 else { return }
+      // The index that is read has the missing too; a sparse one refuses the second null only.
+      if rule.isSparse, Self.isVoid(previous) {
+        run = try context.database.count(
+          rule.collection, filter: equals(try Document(bytes: previous)), command: context.scan)
+        guard run > 1 else { return }
+      }
       tally.values += 1
       tally.surplus += run - 1
       if tally.samples.count < context.options.evidenceRows {
@@ -137,13 +143,22 @@ extension Duplicates {
     return (try? Document(bytes: bytes)).map(isVoid) ?? false
   }
 
-  private func ids(_ key: Document) throws -> [Value] {
+  /// Documents that have these values; of a sparse index those only that are in it.
+  private func equals(_ key: Document) -> Document {
     var filter = Document()
     for (field, value) in zip(rule.fields, values(key)) {
       filter.append(field, ["$eq": value])
     }
+    if rule.isSparse {
+      filter.append(
+        "$or", .array(rule.fields.map { .document([$0: ["$exists": true]]) }))
+    }
+    return filter
+  }
+
+  private func ids(_ key: Document) throws -> [Value] {
     let cursor = try context.database.find(
-      rule.collection, filter: filter, options: ["projection": ["_id": 1], "limit": 3],
+      rule.collection, filter: equals(key), options: ["projection": ["_id": 1], "limit": 3],
       command: context.scan)
     return try cursor.all().compactMap { $0["_id"] }
   }

@@ -11,10 +11,9 @@ extension References {
         options: ["projection": ["_id": 1]], command: context.scan)
       tally.samples[index].id = found?["_id"]
     }
-    let pipeline: [Document] = [
-      ["$sample": ["size": .integer(context.options.sampleSize)]],
-      ["$group": ["_id": ["$type": .string("$" + rule.to.path)]]],
-    ]
+    let pipeline: [Document] =
+      [["$sample": ["size": .integer(context.options.sampleSize)]]] + unwinding(rule.to.path)
+      + [["$group": ["_id": ["$type": .string("$" + rule.to.path)]]]]
     let types = try context.database.aggregate(
       rule.to.collection, pipeline: pipeline, command: context.scan)
     while let type = try types.next()?["_id"]?.stringValue {
@@ -36,24 +35,58 @@ extension References {
     if !range.isEmpty { stages.append(["$match": ["$expr": ["$and": .array(range)]]]) }
     if let filter = rule.filter { stages.append(["$match": .document(filter)]) }
     // References may be in arrays, at any level of the path.
+    stages += unwinding(rule.from.path)
+    stages.append(["$group": ["_id": value, "n": ["$sum": 1], "id": ["$first": "$_id"]]])
+    stages.append(["$match": ["_id": ["$ne": nil]]])
+    var lookup: Document = ["from": .string(rule.to.collection)]
+    var target: [Value] = [["$limit": 1], ["$project": ["_id": 1]]]
+    if context.server.version >= ServerVersion(5, 0) {
+      // Unlike an expression, this looks into arrays.
+      lookup.append("localField", "_id")
+      lookup.append("foreignField", .string(rule.to.path))
+    } else {
+      lookup.append("let", ["reference": "$_id"])
+      target.insert(["$match": ["$expr": expression]], at: 0)
+    }
+    lookup.append("pipeline", .array(target))
+    lookup.append("as", "target")
+    stages.append(["$lookup": .document(lookup)])
+    stages.append(["$match": ["target": ["$size": 0]]])
+    return stages
+  }
+
+  /// One document for each element of the arrays on a path.
+  private func unwinding(_ path: String) -> [Document] {
+    var stages: [Document] = []
     var prefix = ""
-    for part in rule.from.path.split(separator: ".") {
+    for part in path.split(separator: ".") {
       prefix += prefix.isEmpty ? part : "." + part
       if prefix != "_id" { stages.append(["$unwind": .string("$" + prefix)]) }
     }
-    stages.append(["$group": ["_id": value, "n": ["$sum": 1], "id": ["$first": "$_id"]]])
-    stages.append(["$match": ["_id": ["$ne": nil]]])
-    let match: Document = [
-      "$match": ["$expr": ["$eq": [.string("$" + rule.to.path), "$$reference"]]]
-    ]
-    stages.append([
-      "$lookup": [
-        "from": .string(rule.to.collection), "let": ["reference": "$_id"],
-        "pipeline": [.document(match), ["$limit": 1], ["$project": ["_id": 1]]], "as": "target",
-      ]
-    ])
-    stages.append(["$match": ["target": ["$size": 0]]])
     return stages
+  }
+
+  /// Whether a target is meant, before 5.0, where `localField` goes with no pipeline.
+  private var expression: Value {
+    let value = Value.string("$" + rule.to.path)
+    let equal: Value = ["$eq": [value, "$$reference"]]
+    guard (try? holdsArrays()) ?? true else { return equal }
+    let elements: Value = ["$cond": [["$isArray": [value]], value, []]]
+    return ["$or": [equal, ["$in": ["$$reference", elements]]]]
+  }
+
+  /// Whether an array is on the way to the target's field: an expression for them uses no index.
+  private func holdsArrays() throws(MongoError) -> Bool {
+    var prefix = ""
+    for part in rule.to.path.split(separator: ".") {
+      prefix += prefix.isEmpty ? part : "." + part
+      guard prefix != "_id" else { continue }
+      let hit = try context.database.findOne(
+        rule.to.collection, filter: [prefix: ["$type": "array"]],
+        options: ["projection": ["_id": 1]], command: context.scan)
+      if hit != nil { return true }
+    }
+    return false
   }
 
   func lookup() throws -> Tally {

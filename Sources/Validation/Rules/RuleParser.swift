@@ -99,8 +99,23 @@ struct RuleParser: Sendable {
       header: try reader.header(), collection: try reader.string("collection"),
       field: try reader.string("field"), types: try reader.strings("type") ?? [],
       isRequired: try reader.flag("required"))
-    if let node = reader.take("minimum") { rule.minimum = try reader.value(node) }
-    if let node = reader.take("maximum") { rule.maximum = try reader.value(node) }
+    for name in ["minimum", "maximum"] {
+      guard let node = reader.take(name) else { continue }
+      let bound = try reader.value(node)
+      let family = FieldRule.family(bound.type.alias)
+      let types = rule.types.map(FieldRule.family)
+      // Values of different types are never out of each other's range.
+      if !types.isEmpty, !types.contains(family), !types.contains("array") {
+        throw reader.fail(
+          "`\(name)` is of type \(family), the field of \(rule.types.joined(separator: " or "))",
+          at: node,
+          hint: types.contains("date") ? "a date is { $date: \"2026-01-31T00:00:00Z\" }" : nil)
+      }
+      if let minimum = rule.minimum, FieldRule.family(minimum.type.alias) != family {
+        throw reader.fail("`minimum` and `maximum` are of different types", at: node)
+      }
+      if name == "minimum" { rule.minimum = bound } else { rule.maximum = bound }
+    }
     if let node = reader.take("one_of") {
       guard case .array(let values) = try reader.value(node), !values.isEmpty else {
         throw reader.fail("`one_of` is a list of values, found \(node.kind)", at: node)
