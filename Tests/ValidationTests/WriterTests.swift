@@ -152,6 +152,69 @@ import Testing
     }
   }
 
+  @Test("a window's page of hostile, long and right-to-left names fits a phone and a desk")
+  func window() throws {
+    var report = SampleReport.make()
+    report.kind = .window
+    let long = String(repeating: "x", count: 235)
+    for name in [SampleReport.hostile, long, "مجموعة الطلبات", "\u{202E}gnp.exe", "日本語"] {
+      var check = CheckResult.found(
+        "orphaned-references", "\(name).user_id -> users._id", .error, "1 reference to \(name)",
+        evidence: .ids([.string(name)]), command: "db.getCollection(\"\(name)\").find({})")
+      for stage in ["validate before", "validate after"] {
+        check.stage = stage
+        report.checks.append(check)
+        var passed = CheckResult.passed("collection-missing", name, "it exists")
+        passed.stage = stage
+        report.checks.append(passed)
+        var skipped = CheckResult.skipped("type-drift", name, "no indexed fields", applies: false)
+        skipped.stage = stage
+        report.checks.append(skipped)
+      }
+      report.metrics.append(Metric(.documents, name, .count, before: nil, after: 5))
+      report.timeline.append(
+        TimelineEntry(name, startedAt: report.startedAt, duration: 5, state: .done, detail: name))
+      report.plan.append(PlanEntry(migration: name, step: "create \(name)", state: "change"))
+      report.notes.append("Put aside: \(name).")
+      report.environment.append(Fact(name, name))
+    }
+    let text = HTMLReport(report).text
+    #expect(!text.contains("<script") && !text.contains("\u{202E}"))
+    #expect(text.contains("<span class=\"soft\">validate after</span>"))
+    #expect(text.contains("– → 5  (new)"))
+    // The page itself can run nothing; this copy of it says how far something sticks out.
+    let start = try #require(text.range(of: "<meta http-equiv"))
+    let end = try #require(text.range(of: "<meta name=\"viewport\""))
+    let measured = text.replacingCharacters(in: start.lowerBound..<end.lowerBound, with: "")
+      .replacing("<details", with: "<details open").replacing(
+        "</body>",
+        with: """
+          <script>const e = document.documentElement;
+          document.title = "out by " + (e.scrollWidth - e.clientWidth);</script></body>
+          """)
+    let browser = try Browser()
+    let folder = try Self.folder()
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try measured.write(toFile: "\(folder)/page.html", atomically: true, encoding: .utf8)
+    for width in [360, 1000] {
+      let dom = try browser.run(
+        ["--window-size=\(width),800", "--dump-dom", "file://\(folder)/page.html"],
+        profile: "\(folder)/profile")
+      #expect(dom.contains("<title>out by 0</title>"), "\(width)")
+    }
+  }
+
+  @Test("in a window JUnit has a case for each stage too: one may fail without a check")
+  func junitOfWindow() {
+    var report = SampleReport.make()
+    report.kind = .window
+    report.checks = [.passed("version", "", "6.0.5")]
+    let text = JUnitReport(report).text
+    #expect(text.contains("tests=\"7\" failures=\"1\""))
+    #expect(text.contains("<failure message=\"2 checks failed\"/>"))
+    #expect(XMLParserCheck(text).isWellFormed)
+  }
+
   @Test("10,000 findings make a page of a few megabytes, with the rest folded")
   func many() throws {
     var report = SampleReport.make()

@@ -40,7 +40,7 @@ struct DeclaredState {
       + made.map {
         Expectations.Count(
           $0.key, minimum: $0.value.count, source: $0.value.source, severity: .warning)
-    }
+      }
   }
 
   mutating func apply(_ migration: Migration) {

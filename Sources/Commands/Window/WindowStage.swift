@@ -1,3 +1,5 @@
+import Validation
+
 /// The stages of a maintenance window, in their order.
 enum WindowStage: String, Sendable, Hashable, CaseIterable {
   case doctor, backup, verify, before, stop, plan, up, after, start, health
@@ -25,4 +27,15 @@ enum WindowStage: String, Sendable, Hashable, CaseIterable {
 
   /// These need the services to be down, and begin with stopping them again.
   var needsStopped: Bool { [.stop, .plan, .up, .after].contains(self) }
+}
+
+extension Phase {
+  /// The stage of a window that makes its checks.
+  var stage: WindowStage {
+    switch self {
+    case .before: .before
+    case .after: .after
+    case .started: .health
+    }
+  }
 }

@@ -34,6 +34,8 @@ public struct CheckResult: Sendable, Hashable {
   public var duration: Int64
   /// False for a skipped check that means nothing here, such as replication lag of a standalone.
   public var applies: Bool
+  /// In a window, the stage that made it: `validate before`.
+  public var stage: String?
 
   public init(
     _ id: String, _ subject: String = "", severity: Severity = .error, status: Status,

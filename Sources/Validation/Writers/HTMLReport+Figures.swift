@@ -11,7 +11,7 @@ extension HTMLReport {
       guard !metrics.isEmpty else { continue }
       // What changed is what one looks for.
       let ordered =
-        metrics.filter { !$0.change.isEmpty } + metrics.filter { $0.change.isEmpty }
+        metrics.filter { $0.before != $0.after } + metrics.filter { $0.before == $0.after }
       out.raw("<div class=\"card\">")
       out.element("h3", group.title)
       for metric in ordered.prefix(Self.openFigures) { figure(metric, &out) }
@@ -34,9 +34,10 @@ extension HTMLReport {
     let after = metric.after.map(metric.text) ?? "–"
     out.raw("<div class=\"figure\"><div class=\"name\">")
     out.element("span", metric.name)
-    let change = metric.change.isEmpty ? "unchanged" : metric.change
-    let isKnown = metric.before != nil && metric.after != nil
-    out.element("span", "\(before) → \(after)" + (isKnown ? "  (\(change))" : ""), "numbers")
+    let change =
+      metric.before == nil
+      ? "new" : metric.after == nil ? "gone" : metric.change.isEmpty ? "unchanged" : metric.change
+    out.element("span", "\(before) → \(after)  (\(change))", "numbers")
     out.raw("</div>")
     let most = max(metric.before ?? 0, metric.after ?? 0)
     out.raw("<svg viewBox=\"0 0 100 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\">")
@@ -88,7 +89,7 @@ extension HTMLReport {
     out.raw("<section id=\"plan\">\n")
     out.element("h2", "Plan")
     out.raw("<div class=\"card scroll\"><table><thead><tr><th>migration</th><th>step</th>")
-    out.raw("<th>state</th><th></th></tr></thead><tbody>\n")
+    out.raw("<th>effect</th><th>detail</th></tr></thead><tbody>\n")
     for entry in report.plan {
       out.raw("<tr>")
       for text in [entry.migration, entry.step, entry.state ?? "", entry.detail ?? ""] {
@@ -134,15 +135,13 @@ extension HTMLReport {
   }
 
   private func passedTable(_ checks: [CheckResult], _ out: inout HTMLText) {
-    out.raw("<div class=\"scroll rows\"><table><thead><tr><th>check</th><th>about</th>")
-    out.raw("<th>found</th><th>looked at</th><th>certainty</th></tr></thead><tbody>\n")
+    opening(&out)
+    out.raw("<th>found</th><th class=\"small\">looked at</th>")
+    out.raw("<th class=\"small\">certainty</th></tr></thead><tbody>\n")
     for check in checks.prefix(options.maximumLines) {
-      out.raw("<tr><td>")
-      out.element("code", check.id)
-      out.raw("</td>")
+      row(check, &out)
       for text in [
-        check.subject, check.message, check.lookedAt?.description ?? "",
-        check.certainty.description,
+        check.message, check.lookedAt?.description ?? "", check.certainty.description,
       ] {
         out.element("td", text)
       }

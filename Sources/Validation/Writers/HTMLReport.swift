@@ -123,8 +123,10 @@ public struct HTMLReport: Sendable {
     out.element("span", TerminalReport.word(check.status), "tag \(check.status.rawValue)")
     out.raw("<h3>")
     out.element("code", check.id)
-    out.text(check.subject.isEmpty ? "" : "  \(check.subject)")
-    out.raw("</h3></header>\n")
+    if !check.subject.isEmpty { out.raw(" <bdi>\(check.subject.escaped)</bdi>") }
+    out.raw("</h3>")
+    if let stage = check.stage { out.element("span", stage, "soft") }
+    out.raw("</header>\n")
     out.element("p", check.message)
     out.raw("<dl>\n")
     if let amount = check.lookedAt { out.pair("Looked at", amount.description) }
@@ -160,17 +162,30 @@ public struct HTMLReport: Sendable {
   }
 
   func table(_ checks: some Sequence<CheckResult>, _ out: inout HTMLText) {
-    out.raw("<div class=\"scroll rows\"><table><thead><tr><th>check</th><th>about</th>")
+    opening(&out)
     out.raw("<th>found</th></tr></thead><tbody>\n")
     for check in checks {
-      out.raw("<tr><td>")
-      out.element("code", check.id)
-      out.raw("</td>")
-      out.element("td", check.subject)
+      row(check, &out)
       out.element("td", check.message)
       out.raw("</tr>\n")
     }
     out.raw("</tbody></table></div>\n")
+  }
+
+  /// Of a table of checks; in a window with the stage that made each.
+  func opening(_ out: inout HTMLText) {
+    out.raw("<div class=\"scroll rows\"><table class=\"checks\"><thead><tr>")
+    out.raw("<th class=\"id\">check</th>")
+    if report.kind == .window { out.raw("<th class=\"stage\">stage</th>") }
+    out.raw("<th class=\"about\">about</th>")
+  }
+
+  func row(_ check: CheckResult, _ out: inout HTMLText) {
+    out.raw("<tr><td>")
+    out.element("code", check.id)
+    out.raw("</td>")
+    if report.kind == .window { out.element("td", check.stage ?? "") }
+    out.element("td", check.subject)
   }
 }
 

@@ -38,8 +38,8 @@ enum HTMLStyle {
     article.is-failed, article.is-error { border-left-color: var(--bad); }
     article.is-warning { border-left-color: var(--warn); }
     article header { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
-    dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: .6rem 0 0; }
-    dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
+    dl { display: grid; grid-template-columns: fit-content(14rem) minmax(0, 1fr); gap: .2rem 1rem; margin: .6rem 0 0; }
+    dt { color: var(--soft); overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
     pre, code { font: .85rem/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
     pre { background: var(--code); border: 1px solid var(--line); border-radius: .35rem; margin: 0;
       padding: .5rem .7rem; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -47,6 +47,9 @@ enum HTMLStyle {
     table { border-collapse: collapse; width: 100%; font-size: .9rem; }
     th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0;
       border-bottom: 1px solid var(--line); }
+    table.checks { table-layout: fixed; min-width: 44rem; } table.checks code { white-space: nowrap; }
+    .checks .id { width: 12.5rem; } .checks .stage { width: 8rem; } .checks .about { width: 30%; }
+    .checks .small { width: 7rem; }
     td { overflow-wrap: anywhere; } th { color: var(--soft); font-weight: 600; }
     td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
     .rows { content-visibility: auto; contain-intrinsic-size: auto 40rem; }
@@ -60,10 +63,11 @@ enum HTMLStyle {
     .t.failed { fill: var(--bad); } .t.skipped { fill: var(--skip); } .r { fill: var(--line); }
     .key i { display: inline-block; width: .8rem; height: .8rem; border-radius: .15rem; margin: 0 .3rem 0 1rem; }
     .key .kb { background: var(--before); } .key .ka { background: var(--after); }
-    @media (max-width: 34rem) { dl { grid-template-columns: 1fr; } dt { margin-top: .3rem; }
+    @media (max-width: 34rem) { dl { grid-template-columns: minmax(0, 1fr); } dt { margin-top: .3rem; }
       .counts li { flex: 1 1 6rem; } }
     @media print { :root { --page: #fff; --card: #fff; } body { font-size: 11pt; }
-      main { max-width: none; padding: 0; } article, .rows { content-visibility: visible; }
+      main { max-width: none; padding: 0; } table.checks { min-width: 0; font-size: .8rem; }
+      .checks .id { width: 10rem; } .checks .stage, .checks .small { width: 5.5rem; } article, .rows { content-visibility: visible; }
       details::details-content { content-visibility: visible; block-size: auto; } }
     """
 }

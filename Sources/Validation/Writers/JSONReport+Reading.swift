@@ -37,6 +37,7 @@ extension JSONReport {
       command: fields["command"]?.stringValue, fix: fields["fix"]?.stringValue,
       duration: fields["durationMs"]?.integerValue ?? 0,
       applies: fields["applies"]?.boolValue ?? true)
+    check.stage = fields["stage"]?.stringValue
     if let amount = fields["lookedAt"]?.documentValue, let count = amount["count"]?.integerValue {
       check.lookedAt = Amount(count, amount["unit"]?.stringValue ?? "")
     }

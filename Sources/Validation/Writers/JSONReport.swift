@@ -53,6 +53,7 @@ public struct JSONReport: Sendable {
     }
     fields.append("certainty", .document(certainty(check.certainty)))
     if !check.applies { fields.append("applies", false) }
+    if let stage = check.stage { fields.append("stage", .string(stage)) }
     fields.append("findings", .integer(check.findings))
     if !check.evidence.isEmpty { fields.append("evidence", .document(evidence(check.evidence))) }
     let texts = [("cause", check.cause), ("command", check.command), ("fix", check.fix)]

@@ -11,11 +11,14 @@ public struct JUnitReport: Sendable {
   /// The XML text.
   public var text: String {
     let checks = report.ranked
-    let failures = checks.count { isFailure($0) }
+    let failures = checks.count { isFailure($0) } + stages.count { $0.state == .failed }
+    let errors = report.count(.error) + stages.count { $0.state == .running }
     let seconds = seconds(report.finishedAt - report.startedAt)
-    let skipped = checks.count { $0.status == .skipped && !isFailure($0) }
+    let skipped =
+      checks.count { $0.status == .skipped && !isFailure($0) }
+      + stages.count { $0.state == .skipped }
     let attributes =
-      "tests=\"\(checks.count)\" failures=\"\(failures)\" errors=\"\(report.count(.error))\" "
+      "tests=\"\(checks.count + stages.count)\" failures=\"\(failures)\" errors=\"\(errors)\" "
       + "skipped=\"\(skipped)\" time=\"\(seconds)\""
     var out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
     out += "<testsuites name=\"martlet\" \(attributes)>\n"
@@ -27,8 +30,27 @@ public struct JUnitReport: Sendable {
     }
     out += "      <property name=\"verdict\" value=\"\(report.verdict.rawValue)\"/>\n"
     out += "    </properties>\n"
+    for stage in stages { out += testcase(stage) }
     for check in checks { out += testcase(check) }
     return out + "  </testsuite>\n</testsuites>\n"
+  }
+
+  /// The last attempt at each stage of a window: it may fail without a check that does.
+  private var stages: [TimelineEntry] {
+    report.kind == .window ? report.timeline.filter { $0.state != .interrupted } : []
+  }
+
+  private func testcase(_ stage: TimelineEntry) -> String {
+    let opening =
+      "    <testcase classname=\"martlet.window.stage\" name=\"\(stage.name.escaped)\" "
+      + "time=\"\(seconds(stage.duration))\""
+    let detail = (stage.detail ?? "").escaped
+    switch stage.state {
+    case .failed: return opening + "><failure message=\"\(detail)\"/></testcase>\n"
+    case .skipped: return opening + "><skipped message=\"\(detail)\"/></testcase>\n"
+    case .running: return opening + "><error message=\"it did not end\"/></testcase>\n"
+    case .done, .interrupted: return opening + "/>\n"
+    }
   }
 
   /// JUnit knows no warnings: they are failures in a strict run, and a case's output otherwise. So is
@@ -44,8 +66,10 @@ public struct JUnitReport: Sendable {
 
   private func testcase(_ check: CheckResult) -> String {
     let name = (check.subject.isEmpty ? check.id : check.subject).escaped
+    // The same check may be made in two stages of a window.
+    let stage = check.stage.map { $0.escaped + "." } ?? ""
     let opening =
-      "    <testcase classname=\"martlet.\(report.kind.rawValue).\(check.id.escaped)\" "
+      "    <testcase classname=\"martlet.\(report.kind.rawValue).\(stage)\(check.id.escaped)\" "
       + "name=\"\(name)\" time=\"\(seconds(check.duration))\""
     let message = check.message.escaped
     if isFailure(check) {

@@ -84,6 +84,7 @@ public struct TerminalReport: Sendable {
     let tone = tone(check.status)
     var head = [Span(Self.word(check.status).uppercased(), tone), Span("  \(check.id)", .bold)]
     if !check.subject.isEmpty { head.append(Span("  \(check.subject)")) }
+    if let stage = check.stage { head.append(Span("  (\(stage))", .dim)) }
     if check.status == .skipped { return [head + [Span("  \(check.message)", .dim)]] }
     var lines = [[], head, [Span("  \(check.message)")]]
     var sure = check.certainty.description
