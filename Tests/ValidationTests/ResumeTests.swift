@@ -132,8 +132,12 @@ import Testing
       let text = try String(contentsOfFile: state, encoding: .utf8)
       try String(text.dropLast(7)).write(toFile: state, atomically: true, encoding: .utf8)
       #expect(findings(try run(server, state: state), "a.y") == 0)
-      try "nonsense\n{".write(toFile: state, atomically: true, encoding: .utf8)
+      try String(text.prefix(20)).write(toFile: state, atomically: true, encoding: .utf8)
       #expect(findings(try run(server, state: state), "a.y") == 0)
+      // Somebody's file is neither replaced nor removed.
+      try "nonsense\n{".write(toFile: state, atomically: true, encoding: .utf8)
+      #expect(throws: ValidationError.self) { try run(server, state: state) }
+      #expect(try String(contentsOfFile: state, encoding: .utf8) == "nonsense\n{")
     }
   }
 

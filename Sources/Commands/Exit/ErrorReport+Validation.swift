@@ -10,8 +10,8 @@ extension ErrorReport {
     }
     let status: CommandStatus =
       switch error.code {
-      case .invalidRules, .unreadableRules, .differentSnapshot: .usage
-      case .unreadableSnapshot, .newerSnapshot, .unwritable: .failed
+      case .invalidRules, .unreadableRules, .differentSnapshot, .newerSnapshot: .usage
+      case .unreadableSnapshot, .unwritable: .failed
       }
     self.init(
       code: error.code.rawValue, message: lines.joined(separator: "\n"), hint: error.hint,

@@ -2,6 +2,7 @@ import BSON
 import Foundation
 import Migration
 import MongoDB
+import Synchronization
 import Validation
 
 /// One validation of a database: what both phases have in common.
@@ -165,14 +166,32 @@ extension Check {
   }
 }
 
-/// Shows what is being checked.
+/// Shows what is being checked: how many checks are made, and how far a long one is.
 private final class CheckDisplay: Sendable {
+  private let console: Console
   private let progress: Progress
+  private let scan = Mutex<(name: String, progress: Progress)?>(nil)
 
-  init(_ console: Console) { progress = Progress(console, "checking", unit: .items) }
+  init(_ console: Console) {
+    self.console = console
+    progress = Progress(console, "checking", unit: .items)
+  }
 
   func show(_ now: CheckProgress) {
     progress.update(
       done: Int64(now.checksDone), total: now.checks > 0 ? Int64(now.checks) : nil)
+    scan.withLock { scan in
+      guard now.done > 0 else {
+        scan = nil
+        return
+      }
+      let name = [now.id, now.subject].filter { !$0.isEmpty }.joined(separator: " ")
+      if scan?.name != name {
+        // The one before it goes first.
+        scan = nil
+        scan = (name, Progress(console, name, unit: .documents, total: now.total))
+      }
+      scan?.progress.update(done: now.done, total: now.total)
+    }
   }
 }

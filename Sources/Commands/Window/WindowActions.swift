@@ -221,6 +221,8 @@ struct WindowActions {
     return Result(detail: Words.counted(Int64(run.window.health.count), "checks"))
   }
 
+  private static let shownFailures = 20
+
   private func validate(_ phase: Phase) throws -> Result {
     var checking = try CheckingOptions.parse([])
     checking.rules = run.command.rules
@@ -247,8 +249,12 @@ struct WindowActions {
     guard found.verdict == .failed else {
       return Result(detail: "\(found.count(.passed)) checks passed")
     }
-    for check in found.ranked.prefix(failed) {
+    for check in found.ranked.prefix(min(failed, Self.shownFailures)) {
       run.context.console.warn("\(check.id, .bold) \(check.subject): \(check.message)")
+    }
+    if failed > Self.shownFailures {
+      let more = Words.grouped(Int64(failed - Self.shownFailures))
+      run.context.console.warn("\(more) more findings are in the report")
     }
     return Result(
       status: .checksFailed,

@@ -56,6 +56,7 @@ extension WindowJournal {
     return Recovery(
       stage: stage, status: CommandStatus(rawValue: Int32(truncatingIfNeeded: code)) ?? .failed,
       detail: fields["detail"]?.stringValue ?? "",
+      isSignal: fields["signal"]?.boolValue ?? false,
       isSettled: fields["settled"]?.boolValue ?? false, isBack: fields["back"]?.boolValue ?? false)
   }
 
@@ -73,7 +74,8 @@ extension WindowJournal {
       "recovery": recovery.map {
         [
           "stage": .string($0.stage.rawValue), "exitCode": .integer(Int64($0.status.rawValue)),
-          "detail": .string($0.detail), "settled": .bool($0.isSettled), "back": .bool($0.isBack),
+          "detail": .string($0.detail), "signal": .bool($0.isSignal),
+          "settled": .bool($0.isSettled), "back": .bool($0.isBack),
         ]
       } ?? .null,
       "process": process.map {

@@ -24,6 +24,9 @@ struct WindowJournal: Sendable, Hashable {
     /// The exit code.
     var status: CommandStatus
     var detail: String
+    /// Somebody stopped the window: it is answered like a failure, not left half way like a window
+    /// whose time is over.
+    var isSignal = false
     /// False while `down` or `restore` runs: a killed one is finished first.
     var isSettled = false
     /// The database is as it was, and the services were started.

@@ -23,12 +23,14 @@ extension WindowRun {
           : "Nothing was changed, and no service was stopped.")
       return settle(failure)
     }
-    if failure.stage == .start {
+    if failure.stage == .start, !failure.isSignal {
       journal.notes.append("The migrations are applied. A start hook failed: look at the services.")
       return settle(failure)
     }
     var starts = true
-    if journal.mayHaveChanged {
+    if failure.stage == .start {
+      journal.notes.append("The migrations are applied.")
+    } else if journal.mayHaveChanged {
       (failure.isBack, starts) = takeBack(failure, actions)
     }
     if starts {
@@ -55,7 +57,7 @@ extension WindowRun {
   private func takeBack(
     _ failure: WindowJournal.Recovery, _ actions: WindowActions
   ) -> (isBack: Bool, starts: Bool) {
-    if failure.status == .stopped {
+    if failure.status == .stopped, !failure.isSignal {
       // Stopped at a safe point: the migrations are half way, and only --resume makes them whole.
       journal.notes.append("Services stay stopped: martlet window --resume goes on.")
       return (false, false)

@@ -60,7 +60,10 @@ final class WindowRun {
         if result.status != .done {
           let detail = result.detail ?? "failed"
           context.console.warn("stopped at \(stage.title, .bold): \(detail)")
-          status = answer(.init(stage: stage, status: result.status, detail: detail))
+          status = answer(
+            .init(
+              stage: stage, status: result.status, detail: detail,
+              isSignal: context.cancellation.reason != nil))
           break
         }
       }
@@ -80,6 +83,8 @@ final class WindowRun {
     try context.ensureCanConfirm(
       "the plan is shown in the middle of the window", command.confirmation)
     try ReportFolder(reportFolder).prepare()
+    // A mistake in them is found before the backup, not after it.
+    if rulesExist { _ = try RulesLoader().load(rulesPath) }
     let old = try WindowJournal.read(journalPath)
     if let old, !old.isFinished, !command.abandon {
       guard command.resume else {
@@ -254,13 +259,19 @@ final class WindowRun {
   /// Time that is left, for commands that can stop by themselves.
   var timeLeft: Duration? { deadline.map { max(.seconds(1), $0 - ContinuousClock.now) } }
 
-  /// Whether rules wait for the services to run again.
-  var hasStartedRules: Bool {
-    let path =
-      command.rules.map { ConfigurationFile.resolve($0, from: context.surroundings.folder) }
+  private var rulesPath: String {
+    command.rules.map { ConfigurationFile.resolve($0, from: context.surroundings.folder) }
       ?? settings.validationRules.value
-    return (try? RulesLoader().load(path))?.has(.started) ?? false
   }
+
+  /// Nobody has to have rules; a file that is named has to be there.
+  private var rulesExist: Bool {
+    command.rules != nil || settings.validationRules.source != .standard
+      || FileManager.default.fileExists(atPath: rulesPath)
+  }
+
+  /// Whether rules wait for the services to run again.
+  var hasStartedRules: Bool { (try? RulesLoader().load(rulesPath))?.has(.started) ?? false }
 
   // MARK: - evidence
 
@@ -293,7 +304,11 @@ final class WindowRun {
     report.notes = journal.notes
     for phase in Phase.allCases {
       guard let found = evidence(phase) else { continue }
-      report.checks += found.checks
+      report.checks += found.checks.map { check in
+        var check = check
+        check.stage = phase.stage.title
+        return check
+      }
       report.notes += found.notes
       if !found.environment.isEmpty { report.environment = found.environment }
       if !found.metrics.isEmpty { report.metrics = found.metrics }

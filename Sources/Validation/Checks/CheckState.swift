@@ -21,8 +21,14 @@ final class CheckState: Sendable {
   init(_ path: String, key: String) throws(ValidationError) {
     self.path = path
     var known = Known()
-    let lines = String(decoding: WholeFile.read(path) ?? [], as: UTF8.self)
-      .split(separator: "\n", omittingEmptySubsequences: false)
+    let text = String(decoding: WholeFile.read(path) ?? [], as: UTF8.self)
+    // It is replaced, and removed at the end.
+    guard try WholeFile.isReplaceable(path), text.isEmpty || text.hasPrefix("{\"key\"") else {
+      throw ValidationError(
+        .unwritable, "\(path) is not a state of martlet", file: path,
+        hint: "name a file of its own: it is removed at the end of the run")
+    }
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     let isSame = lines.first.flatMap { Self.parse($0) }?["key"]?.stringValue == key
     if isSame {
       for line in lines.dropFirst().dropLast() {

@@ -11,9 +11,9 @@ public struct RulesLoader: Sendable {
   /// - Throws: ``ValidationError`` `unreadableRules` or `invalidRules`, with everything that is wrong
   ///   in `others`.
   public func load(_ path: String) throws(ValidationError) -> Rules {
-    guard let bytes = WholeFile.read(path) else {
+    guard let bytes = WholeFile.read(path, limit: Self.maximumSize) else {
       throw ValidationError(
-        .unreadableRules, "cannot read the rules", file: path,
+        .unreadableRules, "cannot read the rules: \(WholeFile.reason)", file: path,
         hint: "martlet init writes validation/rules.yaml; --rules FILE names another")
     }
     guard bytes.count <= Self.maximumSize else {

@@ -2,6 +2,9 @@ internal import BSON
 
 /// Snapshots as files: one JSON document, there whole or not at all.
 public enum SnapshotFile {
+  /// Most bytes of a snapshot or manifest.
+  public static let maximumSize = 256 << 20
+
   /// Writes a snapshot, replacing what is there; readable by the owner only. Blocks.
   /// - Throws: ``ValidationError`` `unwritable`.
   public static func write(_ snapshot: Snapshot, to path: String) throws(ValidationError) {
@@ -12,6 +15,7 @@ public enum SnapshotFile {
   /// Proves that a snapshot could be written there, before a long run finds out at its end.
   /// - Throws: ``ValidationError`` `unwritable`.
   public static func prepare(_ path: String) throws(ValidationError) {
+    guard try WholeFile.isReplaceable(path) else { return }
     let probe = path + ".martlet-probe"
     try WholeFile.write("", to: probe)
     WholeFile.remove(probe)
@@ -23,10 +27,13 @@ public enum SnapshotFile {
   public static func read(
     _ path: String, database: String? = nil
   ) throws(ValidationError) -> Snapshot {
-    guard let bytes = WholeFile.read(path) else {
+    guard let bytes = WholeFile.read(path, limit: maximumSize) else {
       throw ValidationError(
-        .unreadableSnapshot, "cannot read the snapshot", file: path,
-        hint: "martlet validate before --save \(path) writes one")
+        .unreadableSnapshot, "cannot read the snapshot: \(WholeFile.reason)", file: path,
+        hint: "martlet validate before --save FILE writes one")
+    }
+    guard bytes.count <= maximumSize else {
+      throw ValidationError(.unreadableSnapshot, "larger than a snapshot may be", file: path)
     }
     let document: Document
     do {

@@ -192,27 +192,6 @@ struct ValidateTests {
     }
   }
 
-  @Test("a snapshot of a newer format, of other contents, or of a folder is refused by name")
-  func badSnapshots() throws {
-    try Self.run { (project) throws in
-      #expect(try project.martlet(["validate", "before", "--save", "s.json"]).exitCode == 0)
-      let path = project.folder.appending(path: "s.json")
-      let text = try String(contentsOf: path, encoding: .utf8)
-      for (change, words) in [
-        (text.replacing("martlet-snapshot/1", with: "martlet-snapshot/2"), "this martlet reads"),
-        (text.replacing("\"collections\"", with: "\"others\""), "lacks parts"),
-        (String(text.prefix(text.count / 2)), "not a snapshot"), ("{}", "neither a snapshot"),
-        ("", "not a snapshot"),
-      ] {
-        try change.write(to: path, atomically: true, encoding: .utf8)
-        let result = try project.martlet(["validate", "after", "--against", "s.json"])
-        #expect(result.exitCode == 1, "\(words)")
-        #expect(result.stderr.contains(words), "\(result.stderr)")
-      }
-      #expect(try project.martlet(["validate", "after", "--against", "migrations"]).exitCode == 1)
-    }
-  }
-
   @Test("a snapshot and a real backup's manifest compare equal, and a change between them is found")
   func manifest() throws {
     try Self.run { (project) throws in
