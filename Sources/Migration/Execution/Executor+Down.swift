@@ -125,7 +125,10 @@ extension Executor {
           intent = try runner.intent(for: step)
           try ledger.change(
             planned.name, fence: environment.fence,
-            set: ["\(path).state": "started", "\(path).undo": .document(intent ?? [:])])
+            set: [
+              "\(path).state": "started",
+              "\(path).undo": .document(StoredUndo.storable(intent ?? [:])),
+            ])
         }
         result = try runner.run(step, intent: intent ?? [:])
         if let kept = result?["kept"]?.stringValue {

@@ -116,7 +116,7 @@ extension JournalStep {
     self.collection = document["collection"]?.stringValue
     self.hash = hash
     self.state = state
-    self.undo = document["undo"]?.documentValue
+    self.undo = document["undo"]?.documentValue.map(StoredUndo.read)
     self.result = document["result"]?.documentValue
   }
 
@@ -126,7 +126,7 @@ extension JournalStep {
     if let collection { out.append("collection", .string(collection)) }
     out.append("hash", .string(hash))
     out.append("state", .string(state.rawValue))
-    if let undo { out.append("undo", .document(undo)) }
+    if let undo { out.append("undo", .document(StoredUndo.storable(undo))) }
     if let result { out.append("result", .document(result)) }
     return out
   }

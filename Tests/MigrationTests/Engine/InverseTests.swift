@@ -48,9 +48,18 @@ import Testing
     ("delete", "{ delete: things, deletes: [ { q: { a: { $gt: 1 } }, limit: 0 } ] }"),
   ]
 
+  /// What the servers of this run can do.
+  static let possible = rows.indices.filter { row in
+    switch rows[row].name {
+    case "a hidden index": TestServer.release >= ServerVersion(4, 4)
+    case "a plain index made TTL": TestServer.release >= ServerVersion(6, 0)
+    default: true
+    }
+  }
+
   static let kinds: [TestServer.Kind] = [.replicaSet, .standalone]
 
-  @Test(arguments: rows.indices, kinds)
+  @Test(arguments: possible, kinds)
   func `down brings back what was there`(row: Int, kind: TestServer.Kind) throws {
     let (name, step) = Self.rows[row]
     try EngineFixture.run(["001_step.yaml": "up:\n  - \(step)\n"], on: kind) { fixture in
@@ -62,6 +71,19 @@ import Testing
       #expect(!report.isPartial, "\(name)")
       #expect(try fixture.picture() == before, "\(name)")
     }
+  }
+
+  @Test func `the ledger holds no names with a dollar, which older servers refuse`() throws {
+    var line = JournalStep(command: "collMod", collection: "strict", hash: "x")
+    let plain: Document = ["kind": "rename", "from": "a", "to": "b"]
+    line.undo = plain
+    #expect(line.document["undo"] == .document(plain))
+    let validator: Document = ["validator": ["$or": [["a": ["$gt": 1]]]]]
+    line.undo = ["kind": "commands", "commands": [.document(validator)]]
+    let stored = line.document
+    #expect(stored["undo"]?.documentValue?["kind"] == "commands")
+    #expect(stored["undo"]?.documentValue?.has("commands") == false)
+    #expect(JournalStep(stored)?.undo == line.undo)
   }
 
   private func prepare(_ fixture: EngineFixture) throws {
