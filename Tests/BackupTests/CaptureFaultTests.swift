@@ -140,9 +140,7 @@ import Testing
   /// The first entry that the server still has.
   private func oldest(_ shop: Shop) throws -> Timestamp {
     try shop.server.pool.withClient { client in
-      let entry = try client.database("local").findOne(
-        "oplog.rs", options: ["sort": ["$natural": 1]])
-      return try #require(entry?["ts"]?.timestampValue)
+      try #require(try ReplicaSet.oldestEntry(client))
     }
   }
 

@@ -133,8 +133,7 @@ public struct OplogCapture: Sendable {
       RestorableWindows.isBase($0) && $0.manifest?.server?.replicaSetID == id
     }
     return try pool.withClient { client in
-      let oldest = try client.database("local").findOne(
-        "oplog.rs", options: ["sort": ["$natural": 1]])?["ts"]?.timestampValue
+      let oldest = try ReplicaSet.oldestEntry(client)
       let reached = bases.filter { base in
         guard let start = base.manifest?.consistency?.replayStart, let oldest else { return false }
         return oldest <= start && after.map { $0 < start } ?? true

@@ -83,9 +83,7 @@ struct LateWrites {
   // MARK: - Entries
 
   private func reach(back start: Timestamp) throws {
-    let oldest = try client.database("local").findOne(
-      "oplog.rs", options: ["sort": ["$natural": 1], "projection": ["ts": 1]])
-    guard let time = oldest?["ts"]?.timestampValue, time <= start else {
+    guard let time = try ReplicaSet.oldestEntry(client), time <= start else {
       throw BackupError(
         .gap,
         "the oplog rolled over since the safety backup: what was written since cannot be collected",

@@ -319,4 +319,19 @@ enum ReplicaSet {
     }
     return id.description
   }
+
+  /// The time of the first entry that the oplog still has.
+  static func oldestEntry(_ client: Client) throws -> Timestamp? {
+    for _ in 0..<5 {
+      do {
+        return try client.database("local").findOne(
+          "oplog.rs", options: ["sort": ["$natural": 1], "projection": ["ts": 1]])?["ts"]?
+          .timestampValue
+      } catch let error as MongoError {
+        // It was overwritten while it was read.
+        guard error.code == 136 else { throw error }
+      }
+    }
+    return nil
+  }
 }
