@@ -128,6 +128,8 @@ import Testing
     struct Abort: Error {}
     try DataFixture.run { fixture in
       try fixture.insert(count: 25)
+      // A transaction of 4.2 makes no collections.
+      _ = try fixture.withDatabase { try $0.run(["create": .string(DataFixture.undoCollection)]) }
       let before = try fixture.documents()
       let runner = fixture.runner()
       let update = fixture.update([:], ["$inc": ["n": 1]])

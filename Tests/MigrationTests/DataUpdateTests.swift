@@ -77,6 +77,7 @@ import Testing
       ["clusteredIndex": ["key": ["_id": 1], "unique": true, "name": "other"]],
     ] as [Document])
   func options(options: Document) throws {
+    if options.has("clusteredIndex"), TestServer.release < ServerVersion(6, 0) { return }
     try DataFixture.run { fixture in
       var create: Document = ["create": "c"]
       create.append(contentsOf: options)
@@ -137,12 +138,16 @@ import Testing
     }
   }
 
+  /// Before 5.0 an update stores no name with `$`.
+  private static let strange = TestServer.hasTimeseries ? "$y" : "y"
+
   @Test("a replacement and a pipeline restore the whole document, its order too")
   func whole() throws {
     try DataFixture.run { fixture in
       let zero = Value.timestamp(Timestamp(rawValue: 0))
       try fixture.insert([
-        ["_id": 1, "b": 1, "a": .undefined, "t": 1], ["_id": 2, "z": ["$y": 1], "a": "$notAField"],
+        ["_id": 1, "b": 1, "a": .undefined, "t": 1],
+        ["_id": 2, "z": [Self.strange: 1], "a": "$notAField"],
       ])
       _ = try fixture.withDatabase {
         try $0.update("c", [["q": ["_id": 1], "u": ["$set": ["t": zero]]]])
@@ -162,7 +167,9 @@ import Testing
     }
   }
 
-  @Test("array filters, the positional operator, $rename and let work by chunks")
+  @Test(
+    "array filters, the positional operator, $rename and let work by chunks",
+    .enabled(if: TestServer.release >= ServerVersion(5, 0)))
   func operators() throws {
     try DataFixture.run { fixture in
       try fixture.insert(

@@ -19,6 +19,19 @@ public struct TestServer: Sendable {
     case standalone = "MARTLET_TEST_STANDALONE_URI"
   }
 
+  /// The release of the servers: MARTLET_MONGOD may name an older one than the tests were written for.
+  ///
+  /// 6.0 where there is no server: each test then says so by itself.
+  public static let release: ServerVersion = {
+    let found = try? ClientPool(
+      try ConnectionSettings(uri: environment(Kind.replicaSet.rawValue), appName: "martlet-tests")
+    ).withClient { try $0.hello().version }
+    return found ?? ServerVersion(6, 0)
+  }()
+
+  /// Time-series came with 5.0, and so did reads at one moment.
+  public static var hasTimeseries: Bool { release >= ServerVersion(5, 0) }
+
   /// The value of an environment variable that tests need.
   public static func environment(_ name: String) throws -> String {
     guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty else {

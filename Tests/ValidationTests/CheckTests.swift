@@ -212,7 +212,9 @@ import Testing
     }
   }
 
-  @Test("checks run on a standalone server and on views and time-series")
+  @Test(
+    "checks run on a standalone server and on views and time-series",
+    .enabled(if: TestServer.hasTimeseries))
   func standalone() throws {
     try TestServer.run(.standalone) { server in
       try server.withDatabase { database in

@@ -37,7 +37,9 @@ import Testing
     snapshot.server.first { $0.name == "consistency" }?.value ?? ""
   }
 
-  @Test("on a replica set all collections are read as they were at one moment")
+  @Test(
+    "on a replica set all collections are read as they were at one moment",
+    .enabled(if: TestServer.hasTimeseries))
   func replicaSet() throws {
     try TestServer.run { server in
       try fill(server)

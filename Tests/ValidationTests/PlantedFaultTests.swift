@@ -11,19 +11,22 @@ struct Fault: Sendable, CustomTestStringConvertible {
   let name: String
   let ids: [String]
   var phase = Phase.before
+  /// The first release on which it can be planted.
+  var since = ServerVersion(4, 2)
   var expectations: @Sendable () -> Expectations = { Expectations() }
   let plant: @Sendable (Shop, Database) throws -> Void
 
   var testDescription: String { name }
 
   init(
-    _ name: String, _ ids: String..., phase: Phase = .before,
+    _ name: String, _ ids: String..., phase: Phase = .before, since: (Int, Int) = (4, 2),
     expectations: @autoclosure @escaping @Sendable () -> Expectations = Expectations(),
     plant: @escaping @Sendable (Shop, Database) throws -> Void
   ) {
     self.name = name
     self.ids = ids
     self.phase = phase
+    self.since = ServerVersion(since.0, since.1)
     self.expectations = expectations
     self.plant = plant
   }
@@ -119,7 +122,8 @@ struct Fault: Sendable, CustomTestStringConvertible {
     Fault("a query lost its index", "query-plan") { _, database in
       try dropIndex(database, "orders", "user_id_1_placed_-1")
     },
-    Fault("a hidden index serves no query", "query-plan", "index-options") { _, database in
+    Fault("a hidden index serves no query", "query-plan", "index-options", since: (4, 4)) {
+      _, database in
       _ = try database.run(["collMod": "users", "index": ["name": "email_1", "hidden": true]])
     },
     Fault("an application file is gone", "application-file", "application-command") { shop, _ in
@@ -138,7 +142,8 @@ struct Fault: Sendable, CustomTestStringConvertible {
     Fault("a view on nothing", "view-broken") { _, database in
       _ = try database.run(["create": "lost", "viewOn": "nowhere", "pipeline": []])
     },
-    Fault("an index half way to unique", "index-prepared", "index-options") { _, database in
+    Fault("an index half way to unique", "index-prepared", "index-options", since: (6, 0)) {
+      _, database in
       try dropIndex(database, "users", "email_1")
       try index(
         database, "users", ["key": ["email": 1], "name": "email_1", "prepareUnique": true])
@@ -291,7 +296,9 @@ struct Fault: Sendable, CustomTestStringConvertible {
     }
   }
 
-  @Test("a fault is found by its id, and fails the report", arguments: Fault.byRules + Fault.byPlan)
+  @Test(
+    "a fault is found by its id, and fails the report",
+    arguments: (Fault.byRules + Fault.byPlan).filter { TestServer.release >= $0.since })
   func found(_ fault: Fault) throws {
     try Shop.run { shop in
       try shop.server.withDatabase { try fault.plant(shop, $0) }

@@ -263,8 +263,9 @@ import Testing
         #expect(a == b)
         #expect(a.count == 50)
         _ = try database.delete("b", [["q": ["_id": 7], "limit": 1]])
-        // The first goes on reading at its time.
-        #expect(try snapshotter.read("b").tally.fingerprint == a.fingerprint)
+        // The first goes on reading at its time, where there are such reads.
+        let again = try snapshotter.read("b").tally.fingerprint
+        #expect((again == a.fingerprint) == TestServer.hasTimeseries)
         var later = Snapshotter(context: context)
         #expect(try later.read("b").tally.fingerprint != a.fingerprint)
       }

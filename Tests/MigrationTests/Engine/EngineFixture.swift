@@ -59,13 +59,23 @@ struct EngineFixture {
         var parts: [Document] = [info.options]
         if info.raw["type"] == "collection" {
           // Order aside: an index that was built again stands last.
-          parts += try database.listIndexes(info.name).sorted { $0.name < $1.name }.map(\.spec)
+          parts += try database.listIndexes(info.name).sorted { $0.name < $1.name }
+            .map { plain($0.spec) }
         }
         parts += try database.find(info.name, options: ["sort": ["_id": 1]]).all().map(sorted)
         picture[info.name] = parts
       }
       return picture
     }
+  }
+
+  /// Up to 4.4 collMod writes an expiry as a 64-bit number.
+  private func plain(_ spec: Document) -> Document {
+    var out = spec
+    if let expiry = spec["expireAfterSeconds"]?.integerValue {
+      out["expireAfterSeconds"] = .integer(expiry)
+    }
+    return out
   }
 
   /// Field order aside: a field that was put back stands last.

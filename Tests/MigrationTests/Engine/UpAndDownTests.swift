@@ -72,7 +72,8 @@ import Testing
     }
   }
 
-  @Test func `steps that may share a transaction do, with the ledger`() throws {
+  @Test(.enabled(if: TestServer.release >= ServerVersion(4, 4)))
+  func `steps that may share a transaction do, with the ledger`() throws {
     try EngineFixture.run(Self.files) { fixture in
       let plan = try fixture.migrator().planUp()
       #expect(plan.migrations[0].groups == [StepGroup(steps: 0..<3, isTransaction: true)])
@@ -141,7 +142,9 @@ import Testing
       _ = try fixture.migrator().up()
       let kept = try #require(try fixture.migrator().status().kept.first)
       let ttl = try fixture.database { try $0.listIndexes(kept.name)[1].spec["expireAfterSeconds"] }
-      #expect(ttl == .int32(.max))
+      // Before 6.0 the largest is the server's clock.
+      let isLast = TestServer.release >= ServerVersion(6, 0)
+      #expect(isLast ? ttl == .int32(.max) : (ttl?.integerValue ?? 0) > 1_700_000_000)
       _ = try fixture.migrator().down(.count(1))
       #expect(try fixture.picture() == before)
       #expect(try fixture.migrator().status().kept.isEmpty)
