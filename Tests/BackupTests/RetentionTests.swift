@@ -147,4 +147,44 @@ private func kept(
     #expect(try east.verdicts(items, now: now).filter(\.isKept).map(\.id) == ["a"])
     #expect(try kept(RetentionPolicy(daily: 9), items).count == 2)
   }
+
+  /// Central European summer time of 2026.
+  private static let berlin = Zone { seconds in
+    (1_774_746_000..<1_792_890_000).contains(seconds) ? 7200 : 3600
+  }
+
+  @Test(
+    "calendar slots hold over leap days, new years and summer time",
+    arguments: [
+      (RetentionPolicy(daily: 9), Zone.utc, "*2028-02-28T12 *2028-02-29T12 *2028-03-01T12"),
+      (RetentionPolicy(monthly: 3), .utc, "2028-02-28T12 *2028-02-29T12 *2028-03-01T12"),
+      (
+        RetentionPolicy(weekly: 9), .utc,
+        "2026-12-28T00 2026-12-31T12 *2027-01-03T23 *2027-01-04T00"
+      ),
+      (
+        RetentionPolicy(yearly: 2), .utc,
+        "2024-12-31T23 2025-01-01T00 *2025-12-31T23 *2026-01-01T00"
+      ),
+      // The 29th of March has 23 hours there: from 23:00 to 22:00 UTC.
+      (
+        RetentionPolicy(daily: 9), berlin,
+        "*2026-03-28T22 2026-03-28T23 *2026-03-29T21 *2026-03-29T22"
+      ),
+      // An hour that is there twice is one slot.
+      (RetentionPolicy(hourly: 9), berlin, "2026-10-25T00 *2026-10-25T01 *2026-10-25T02"),
+      (RetentionPolicy(daily: 1, monthly: 2, yearly: 2), .utc, "*2024-06-30T00 *2026-01-31T00"),
+    ])
+  func calendars(policy: RetentionPolicy, zone: Zone, table: String) throws {
+    let marked = table.split(separator: " ")
+    let items = try marked.map { word in
+      let id = word.drop { $0 == "*" } + ":30:00Z"
+      return RetentionItem(
+        id: String(id), time: try #require(Moment.parse(iso: String(id))), group: "full ")
+    }
+    let verdicts = try Retention(policy: policy, zone: zone, coversWindow: false)
+      .verdicts(items.shuffled(), now: 4_000_000_000)
+    let expected = marked.filter { $0.hasPrefix("*") }.map { $0.dropFirst() + ":30:00Z" }
+    #expect(verdicts.filter(\.isKept).map(\.id).sorted() == expected.map(String.init).sorted())
+  }
 }

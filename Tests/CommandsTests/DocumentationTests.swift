@@ -1,4 +1,6 @@
+import BSON
 import Foundation
+import MongoDB
 import TestSupport
 import Testing
 
@@ -31,6 +33,12 @@ import Testing
         if !block.contains(where: { $0.hasPrefix("martlet init") }) {
           try FileManager.default.copyItem(
             at: Self.root.appending(path: "migrations"), to: folder.appending(path: "migrations"))
+        }
+        if block.contains(where: { $0.hasPrefix("martlet backup run") }) {
+          // An empty database is not backed up.
+          _ = try server.pool.withClient {
+            try $0.database("shop").insert("orders", [["_id": 1]])
+          }
         }
         for command in block {
           let words = command.split(separator: " ").dropFirst().map(String.init)
