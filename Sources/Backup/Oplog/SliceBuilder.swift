@@ -119,6 +119,8 @@ struct SliceBuilder {
       beginsChain: isNew, databases: options.databases, serverVersion: serverVersion)
     slice.endsTimeline = ending
     slice.digest = try write(slice.dataName)
+    // What was there under this name and was found damaged is there again.
+    try store.delete(slice.damageName)
     try store.put(slice.descriptionName, bytes: SealedText.seal(slice.document))
     options.sliced?(slice)
     isNew = false

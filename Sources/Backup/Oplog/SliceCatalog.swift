@@ -34,6 +34,8 @@ public struct Slice: Sendable, Hashable {
     stem + SliceCatalog.dataSuffix + (isEncrypted ? ".age" : "")
   }
   var descriptionName: String { stem + SliceCatalog.descriptionSuffix }
+  /// Is there once verifying has found damage.
+  var damageName: String { stem + SliceCatalog.damageSuffix }
 
   /// Sorts as text as it does as a time.
   private static func padded(_ time: Timestamp) -> String {
@@ -107,6 +109,12 @@ public struct Slice: Sendable, Hashable {
 public struct SliceChain: Sendable, Hashable {
   public let replicaSetID: String
   public let slices: [Slice]
+  /// In the store.
+  public var path: String { "oplog/" + replicaSetID }
+  /// Of no use, and not among ``slices``: where nothing else covers them they are gaps.
+  public var damaged: [DamagedSlice] = []
+  /// Descriptions that cannot be read: what they described is not there.
+  public var unreadable: [String] = []
   /// Slices that only a newer version can read: a recovery ends before the first that it needs.
   public var newer: [NewerSlice] = []
 
@@ -181,10 +189,18 @@ public struct SliceChain: Sendable, Hashable {
   }
 }
 
+/// A slice that cannot be replayed.
+public struct DamagedSlice: Sendable, Hashable {
+  public let slice: Slice
+  /// One sentence, lower case.
+  public let reason: String
+}
+
 /// Finds the captured oplog in a store. Needs no server.
 public struct SliceCatalog: Sendable {
   static let dataSuffix = ".bson.gz"
   static let descriptionSuffix = ".json"
+  static let damageSuffix = ".damaged"
 
   let store: any Store
 
@@ -197,33 +213,82 @@ public struct SliceCatalog: Sendable {
       let id = String(entry.name.dropFirst("oplog/".count))
       chains.append(try chain(id))
     }
-    return chains.filter { !$0.slices.isEmpty || !$0.newer.isEmpty }
+    return chains.filter {
+      !$0.slices.isEmpty || !$0.newer.isEmpty || !$0.damaged.isEmpty || !$0.unreadable.isEmpty
+    }
   }
 
   /// The chain of a replica set; empty when there is none.
   public func chain(_ replicaSetID: String) throws(BackupError) -> SliceChain {
     var slices: [Slice] = []
     var newer: [SliceChain.NewerSlice] = []
-    for entry in try store.list("oplog/\(replicaSetID)", recursively: true)
-    where entry.name.hasSuffix(Self.descriptionSuffix) {
+    var damaged: [DamagedSlice] = []
+    var unreadable: [String] = []
+    let entries = try store.list("oplog/\(replicaSetID)", recursively: true)
+    let files = Dictionary(entries.map { ($0.name, $0.size) }, uniquingKeysWith: { a, _ in a })
+    for entry in entries where entry.name.hasSuffix(Self.descriptionSuffix) {
       let bytes: [UInt8]
       do throws(BackupError) { bytes = try store.read(entry.name, limit: 1 << 20) } catch {
         if error.code == .notFound { continue }
         throw error
       }
       // A description that is cut is a slice that is not there: the gap shows by itself.
-      guard let document = try? SealedText.open(bytes, path: entry.name) else { continue }
-      do throws(BackupError) { slices.append(try Slice(document, path: entry.name)) } catch {
+      guard let document = try? SealedText.open(bytes, path: entry.name) else {
+        unreadable.append(entry.name)
+        continue
+      }
+      let slice: Slice
+      do throws(BackupError) { slice = try Slice(document, path: entry.name) } catch {
         guard error.code == .unsupported, let times = Slice.times(inName: entry.name) else {
           throw error
         }
         newer.append(SliceChain.NewerSlice(path: entry.name, start: times.start, end: times.end))
+        continue
+      }
+      if let reason = try damage(slice, files) {
+        damaged.append(DamagedSlice(slice: slice, reason: reason))
+      } else {
+        slices.append(slice)
       }
     }
     return SliceChain(
       replicaSetID: replicaSetID,
       slices: slices.sorted { ($0.start, $0.end) < ($1.start, $1.end) },
+      damaged: damaged.sorted { $0.slice.start < $1.slice.start }, unreadable: unreadable,
       newer: newer.sorted { $0.start < $1.start })
+  }
+
+  /// What a listing of the chain's files shows of a slice's damage.
+  private func damage(_ slice: Slice, _ files: [String: Int64]) throws(BackupError) -> String? {
+    if files[slice.damageName] != nil {
+      let bytes = try? store.read(slice.damageName, limit: 1 << 20)
+      let document = bytes.flatMap { try? SealedText.open($0, path: slice.damageName) }
+      return document?["damage"]?.stringValue ?? "verifying has found damage"
+    }
+    if files[slice.dataName] == slice.digest.size { return nil }
+    // Listed before it was there, or it is missing.
+    do throws(BackupError) {
+      var size = files[slice.dataName] ?? 0
+      if files[slice.dataName] == nil { size = Int64(try store.read(slice.dataName).count) }
+      return size == slice.digest.size
+        ? nil : "the file has \(size) bytes, its description says \(slice.digest.size)"
+    } catch {
+      switch error.code {
+      case .notFound: return "the file is missing"
+      case .damaged: return error.message
+      default: throw error
+      }
+    }
+  }
+
+  /// Keeps beside a slice what verifying has found.
+  func note(_ slice: Slice, damage: String?) throws(BackupError) {
+    guard let damage else { return try store.delete(slice.damageName) }
+    let document: Document = [
+      "format": "martlet-slice-damage/1", "time": .string(Moment.iso(Moment.now())),
+      "damage": .string(damage),
+    ]
+    try store.put(slice.damageName, bytes: SealedText.seal(document))
   }
 
   /// For work that would remove what a newer version has written, or needs.

@@ -48,6 +48,8 @@ struct SliceReader {
   ) throws -> (count: Int64, first: Timestamp?, last: Timestamp?) {
     var bytes: [UInt8] = []
     var start = 0
+    // Bytes of BSON before those in hand.
+    var before: Int64 = 0
     var count: Int64 = 0
     var first: Timestamp?
     var last: Timestamp?
@@ -57,18 +59,23 @@ struct SliceReader {
       let read = try source.read(into: buffer)
       if read == 0 { break }
       bytes.removeFirst(start)
+      before += Int64(start)
       start = 0
       bytes.append(contentsOf: buffer[..<read])
       while bytes.count - start >= 5 {
         let length = (0..<4).reduce(0) { $0 | Int(bytes[start + $1]) << (8 * $1) }
         guard length >= 5, length <= 64 << 20 else {
-          throw DumpError(.damaged, "a document has an impossible length")
+          throw DumpError(
+            .damaged, "a document has an impossible length", offset: before + Int64(start))
         }
         guard bytes.count - start >= length else { break }
+        let offset = before + Int64(start)
         try bytes[start..<start + length].withUnsafeBytes { raw in
           guard let time = try DocumentView(raw).first("ts")?.value().timestampValue,
             last.map({ $0 < time }) ?? true
-          else { throw DumpError(.damaged, "entries without a time, or out of order") }
+          else {
+            throw DumpError(.damaged, "entries without a time, or out of order", offset: offset)
+          }
           if first == nil { first = time }
           last = time
           try body(time, raw)
@@ -77,7 +84,9 @@ struct SliceReader {
         start += length
       }
     }
-    guard start == bytes.count else { throw DumpError(.damaged, "the slice ends inside an entry") }
+    guard start == bytes.count else {
+      throw DumpError(.damaged, "the slice ends inside an entry", offset: before + Int64(start))
+    }
     return (count, first, last)
   }
 }

@@ -90,6 +90,7 @@ public struct Pruner: Sendable {
       // The description first: a slice without it does not count.
       try store.delete(slice.descriptionName)
       try store.delete(slice.dataName)
+      try store.delete(slice.damageName)
     }
   }
 
@@ -109,6 +110,6 @@ public struct Pruner: Sendable {
       return manifest.consistency?.replayStart?.rawValue
     }
     guard let oldest = starts.min() else { return [] }
-    return chain.slices.filter { $0.end.rawValue < oldest }
+    return (chain.slices + chain.damaged.map(\.slice)).filter { $0.end.rawValue < oldest }
   }
 }

@@ -84,51 +84,6 @@ public struct Verifier: Sendable {
     }
   }
 
-  /// Reads the captured oplog of a replica set. Blocks.
-  /// - Throws: ``BackupError`` `.damaged` with the slice.
-  public func verify(_ chain: SliceChain, depth: Depth, subset: Subset? = nil) throws -> Report {
-    var report = Report(id: "oplog/" + chain.replicaSetID, depth: depth)
-    let there = try store.list(report.id, recursively: true)
-    let sizes = Dictionary(there.map { ($0.name, $0.size) }, uniquingKeysWith: { a, _ in a })
-    for slice in chain.slices where subset?.takes(slice.stem) != false {
-      try cancellation.check()
-      let name = slice.dataName
-      guard sizes[name] == slice.digest.size else {
-        // Pruned meanwhile.
-        guard try isDescribed(slice) else { continue }
-        throw BackupError(
-          .damaged,
-          sizes[name].map { "the slice has \($0) bytes instead of \(slice.digest.size)" }
-            ?? "the slice is missing", offset: sizes[name], path: name,
-          hint: "what is after it needs a new backup: martlet backup run")
-      }
-      report.files += 1
-      switch depth {
-      case .manifest: continue
-      case .checksums:
-        let source = HashingSource(try store.get(name))
-        do { try Transfer.all(source, to: NullSink()) } catch let error as DumpError {
-          throw BackupError(error, path: name)
-        }
-        guard source.digest == slice.digest else {
-          throw BackupError(
-            .damaged, "the slice was altered: its checksum is not the described", path: name)
-        }
-      case .documents:
-        try SliceReader(store, age: age).forEach(slice) { _, _ in report.documents += 1 }
-      }
-      report.bytes += slice.digest.size
-    }
-    return report
-  }
-
-  private func isDescribed(_ slice: Slice) throws(BackupError) -> Bool {
-    do throws(BackupError) { return try !store.read(slice.descriptionName).isEmpty } catch {
-      guard error.code == .notFound else { throw error }
-      return false
-    }
-  }
-
   private func read(_ manifest: Manifest, _ depth: Depth, _ subset: Subset?) throws -> Report {
     var report = Report(id: manifest.id, depth: depth)
     try checkSizes(manifest)

@@ -54,7 +54,8 @@ struct BackupVerifyCommand: LeafCommand {
   static let configuration = CommandConfiguration.martlet(
     "verify", "Read backups and say whether they are whole. Needs no server.",
     discussion: """
-      Without an id all backups and the captured oplog are read. A subset n/t reads the n-th of t parts, so that a week of nights \
+      Without an id all backups and all slices of the oplog are read; a slice that is damaged is a gap from \
+      then on. A subset n/t reads the n-th of t parts, so that a week of nights \
       reads everything once: backups where all are read, files where one is. Documents of an encrypted \
       backup need the key. Exit 20 names the file, the offset and the collection of the damage.
       """)
@@ -119,18 +120,17 @@ struct BackupVerifyCommand: LeafCommand {
         context.console.warn("\(set.id): not read: \(error.message)")
       }
     }
+    let slices = SliceVerifier(store, age: base.age, cancellation: context.cancellation)
     for chain in isSingle ? [] : try SliceCatalog(store).chains() {
-      let name = "oplog/" + chain.replicaSetID
-      do {
-        let report = try verifier.verify(chain, depth: depth, subset: part)
-        result.reports.append((name, report, nil))
-        context.console.status("\(name): whole")
-      } catch let error as BackupError where error.code == .damaged {
+      let (report, damaged) = try slices.verify(chain, depth: depth, subset: part)
+      for error in damaged {
         let report = ErrorReport(error)
-        result.reports.append((name, nil, report))
-        context.console.warn("\(name): \(report.message)")
+        result.reports.append((error.path ?? chain.path, nil, report))
+        context.console.warn("\(report.message)")
         if first == nil { first = report }
       }
+      result.reports.append((chain.path, report, nil))
+      if damaged.isEmpty { context.console.status("\(chain.path): whole") }
     }
     context.console.show(result)
     if first != nil {

@@ -114,6 +114,13 @@ struct OplogStatusPage: CommandOutput {
             "replicaSetId": .string(chain.replicaSetID),
             "slices": .integer(Int64(chain.slices.count)),
             "bytesPerDay": .integer(optional: OplogStatus.bytesPerDay(chain)),
+            "damaged": .array(
+              chain.damaged.map {
+                [
+                  "start": .string(OplogTime.text($0.slice.start)),
+                  "end": .string(OplogTime.text($0.slice.end)), "reason": .string($0.reason),
+                ]
+              }),
             "gaps": .array(
               chain.gaps.map {
                 [
@@ -142,6 +149,11 @@ struct OplogStatusPage: CommandOutput {
       page.line("replica set \(chain.replicaSetID, .bold): \(String(chain.slices.count)) slices")
       if let bytes = OplogStatus.bytesPerDay(chain) {
         page.line("  \(Quantity.bytes(bytes)) a day")
+      }
+      for damaged in chain.damaged {
+        page.line(
+          StyledText("  damaged: ", .bad)
+            + StyledText("\(OplogTime.text(damaged.slice.start)): \(damaged.reason)"))
       }
       for gap in chain.gaps {
         page.line(
