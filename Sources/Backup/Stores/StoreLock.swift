@@ -10,6 +10,8 @@ public struct LockHolder: Sendable, Hashable {
   public var pid: Int32
   /// Changes with every start of the machine; empty where it cannot be told.
   public var bootID: String
+  /// Numbers of processes mean something only within one; empty where it cannot be told.
+  public var pidNamespace = ""
   /// When the process started, in the kernel's ticks: pids are used again.
   public var processStart: Int64
   /// What it does, `backup run`.
@@ -21,15 +23,25 @@ public struct LockHolder: Sendable, Hashable {
   /// This process.
   static func current(_ purpose: String) -> LockHolder {
     let now = Moment.now()
-    return LockHolder(
+    var holder = LockHolder(
       host: Machine.host, pid: getpid(), bootID: Machine.bootID,
       processStart: Machine.startOf(getpid()) ?? 0, purpose: purpose, since: now, heartbeat: now)
+    holder.pidNamespace = Machine.pidNamespace
+    return holder
+  }
+
+  /// Whether its process could be seen here. A container may share the host's name and not its processes.
+  var isVisible: Bool {
+    host == Machine.host && !bootID.isEmpty && !Machine.bootID.isEmpty
+      && (bootID != Machine.bootID
+        || !pidNamespace.isEmpty && pidNamespace == Machine.pidNamespace)
   }
 
   var document: Document {
     [
       "format": "martlet-lock/1", "host": .string(host), "pid": .integer(pid),
-      "bootId": .string(bootID), "processStart": .integer(processStart),
+      "bootId": .string(bootID), "pidNamespace": .string(pidNamespace),
+      "processStart": .integer(processStart),
       "purpose": .string(purpose), "since": .string(Moment.iso(since)),
       "heartbeat": .string(Moment.iso(heartbeat)),
     ]
@@ -57,14 +69,15 @@ public struct LockHolder: Sendable, Hashable {
       host: host, pid: Int32(clamping: pid), bootID: document["bootId"]?.stringValue ?? "",
       processStart: document["processStart"]?.integerValue ?? 0,
       purpose: document["purpose"]?.stringValue ?? "", since: since, heartbeat: heartbeat)
+    pidNamespace = document["pidNamespace"]?.stringValue ?? ""
   }
 
   /// True when nobody can be at work under it any more.
   ///
-  /// On the same machine that is certain; a lock of another one is stale when it has not been renewed
+  /// Where its process can be seen that is certain; any other lock is stale when it has not been renewed
   /// for `patience` seconds.
   func isStale(now: Int64, patience: Int64) -> Bool {
-    if host == Machine.host, !bootID.isEmpty, !Machine.bootID.isEmpty {
+    if isVisible {
       if bootID != Machine.bootID { return true }
       guard let start = Machine.startOf(pid) else { return true }
       return processStart != 0 && start != processStart
@@ -275,8 +288,23 @@ enum Machine {
     return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }()
 
+  /// Of this installation; empty where there is none. A container's name changes, this mostly does not.
+  static let id: String = (read("/etc/machine-id") ?? "").filter { !$0.isWhitespace }
+
   static let bootID: String =
     (read("/proc/sys/kernel/random/boot_id") ?? "").filter { !$0.isWhitespace }
+
+  /// Of our own processes, `pid:[4026531836]`; empty where /proc is not that of our namespace.
+  static let pidNamespace: String = {
+    var buffer = [CChar](repeating: 0, count: 256)
+    func target(_ link: String) -> String? {
+      let count = readlink(link, &buffer, 255)
+      guard count > 0 else { return nil }
+      return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+    guard target("/proc/self") == String(getpid()) else { return "" }
+    return target("/proc/self/ns/pid") ?? ""
+  }()
 
   /// When a process started, in the kernel's ticks; nil when there is none of that number.
   static func startOf(_ pid: Int32) -> Int64? {
