@@ -30,6 +30,9 @@ struct LateWrites {
     guard !replaced.isEmpty, let set = try Catalog(store).set(id), var manifest = set.manifest,
       let consistency = manifest.consistency, let start = consistency.replayStart
     else { return 0 }
+    // Its manifest is written anew: somebody who removed it meanwhile would leave a manifest and no data.
+    let use = try StoreUse(store, sets: [id], purpose: "restore")
+    defer { use.end() }
     try reach(back: start)
     // A fuzzy set needs its own oplog too; replayed are either the set's entries or these.
     let whole = consistency.time == nil ? consistency.oplogEnd : nil

@@ -41,6 +41,9 @@ public struct RestoreOptions: Sendable {
   /// Told of each phase and of what the operator should know.
   public var notice: (@Sendable (String) -> Void)?
 
+  /// Restores of one area take turns.
+  var area = "restore"
+
   public init() {}
 
   /// The last oplog time that belongs to the recovery, and whether it does itself.

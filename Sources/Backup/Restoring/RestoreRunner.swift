@@ -34,7 +34,7 @@ public struct RestoreRunner: Sendable {
   public func run(_ id: String?) throws -> RestoreReport {
     let ticks = Moment.ticks()
     let lock = try StoreLock.acquire(
-      store, area: "restore", purpose: "restore", cancellation: options.cancellation)
+      store, area: options.area, purpose: options.area, cancellation: options.cancellation)
     defer { lock.release() }
     let databases = Set(try plan(id).items.map(\.target.database))
     try pool.withClient { client in
@@ -42,6 +42,11 @@ public struct RestoreRunner: Sendable {
         .run(databases: databases)
     }
     let plan = try plan(id)
+    let use = try StoreUse(
+      store, sets: [plan.backup.id],
+      oplogFrom: options.end.flatMap { _ in plan.backup.manifest?.consistency?.replayStart },
+      purpose: options.area)
+    defer { use.end() }
     for warning in plan.warnings { options.notice?(warning) }
     let manifest = try plan.backup.readManifest()
     options.notice?("reading \(plan.backup.id) to see that it is whole")

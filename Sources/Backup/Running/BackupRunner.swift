@@ -21,21 +21,28 @@ public struct BackupRunner: Sendable {
   /// - Throws: ``BackupError``, `DumpError` or `MongoError`. What was written is removed, or else by
   ///   the next run.
   public func run() throws -> Manifest {
+    // A restore that has loaded for hours must not lose them because a backup is being made. So its safety
+    // backup has a lock of its own, names the set that it makes, and leaves other folders alone.
+    let isSafety = options.safetyFor != nil
     let lock = try StoreLock.acquire(
-      store, purpose: "backup run", cancellation: options.cancellation)
+      store, area: isSafety ? "safety" : "store",
+      purpose: isSafety ? "safety backup" : "backup run", cancellation: options.cancellation)
     defer { lock.release() }
-    return try run(holding: lock)
+    return try run(holding: lock, isSafety)
   }
 
-  private func run(holding lock: StoreLock) throws -> Manifest {
+  private func run(holding lock: StoreLock, _ isSafety: Bool) throws -> Manifest {
     try check()
     let catalog = Catalog(store)
-    for name in try catalog.debris() { try catalog.remove(name) }
+    if !isSafety { for name in try catalog.debris() { try catalog.remove(name) } }
     let server = try preflight()
 
     let started = Moment.now()
     let ticks = Moment.ticks()
-    let id = SetID.make(started, options.kind, taken: Set(try store.folders()))
+    let id = SetID.make(
+      started, options.kind, isSafety: isSafety, taken: Set(try store.folders()))
+    let use = isSafety ? try StoreUse(store, sets: [id], purpose: "safety backup") : nil
+    defer { use?.end() }
     var manifest = Manifest(id: id, kind: options.kind, started: started, finished: started)
     describe(&manifest, server)
     do {

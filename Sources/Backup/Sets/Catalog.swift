@@ -63,8 +63,11 @@ public struct BackupSet: Sendable, Hashable {
 
 /// Names of sets: `20260128T020000Z-full`.
 enum SetID {
-  static func make(_ seconds: Int64, _ kind: Manifest.Kind, taken: Set<String>) -> String {
-    let first = Moment.compact(seconds) + "-" + kind.rawValue
+  /// - Parameter isSafety: such are made beside others, whose names theirs must not meet.
+  static func make(
+    _ seconds: Int64, _ kind: Manifest.Kind, isSafety: Bool = false, taken: Set<String>
+  ) -> String {
+    let first = Moment.compact(seconds) + "-" + kind.rawValue + (isSafety ? "-safety" : "")
     guard taken.contains(first) else { return first }
     return (2...).lazy.map { "\(first)-\($0)" }.first { !taken.contains($0) } ?? first
   }
@@ -175,7 +178,7 @@ public struct Catalog: Sendable {
     return found
   }
 
-  /// Folders that are no backups: what a run that died has left.
+  /// Folders that are no backups: what a run that died has left. What is being made is none.
   public func debris() throws(BackupError) -> [String] {
     var names: [String] = []
     for name in try store.folders() where SetID.isID(name) {
@@ -186,7 +189,9 @@ public struct Catalog: Sendable {
       // manifest itself.
       if try !has(manifest) { names.append(name) }
     }
-    return names
+    // Asked last: who makes a set has named it before its folder was there.
+    let used = names.isEmpty ? [] : try StoreUse.claims(store)
+    return names.filter { name in !used.contains { $0.sets.contains(name) } }
   }
 
   private func has(_ name: String) throws(BackupError) -> Bool {

@@ -27,6 +27,9 @@ public struct Copier: Sendable {
       throw BackupError(.usage, "a backup is not copied onto itself", path: target.location)
     }
     let set = try Catalog(source).find(id)
+    // What is only read may be in a place that cannot be written.
+    let use = try? StoreUse(source, sets: [set.id], purpose: "backup copy")
+    defer { use?.end() }
     let manifest = try set.readManifest()
     guard set.isGood else {
       throw BackupError(.damaged, "the backup is damaged and is not copied", path: set.id)

@@ -35,12 +35,13 @@ public struct Pruner: Sendable {
   /// - Throws: ``BackupError`` `.usage` for an empty policy.
   public func plan(now: Int64 = Moment.now()) throws(BackupError) -> Plan {
     let sets = try Catalog(store).sets()
+    let claims = try StoreUse.claims(store)
     let chains = try SliceCatalog(store).chains()
     try SliceCatalog.refuseNewer(chains)
     let items = sets.map { set -> RetentionItem in
       var item = RetentionItem(
         id: set.id, time: set.time, group: set.group, isGood: set.isGood,
-        pinned: pinned(set))
+        pinned: pinned(set) ?? inUse(set.id, claims))
       item.isOccasional = set.manifest?.safetyFor != nil
       return item
     }
@@ -50,7 +51,9 @@ public struct Pruner: Sendable {
     return Plan(
       verdicts: verdicts, removed: sets.filter { !kept.contains($0.id) },
       debris: try Catalog(store).debris(),
-      slices: chains.flatMap { useless(of: $0, sets.filter { kept.contains($0.id) }) })
+      slices: chains.flatMap { chain in
+        useless(of: chain, sets.filter { kept.contains($0.id) }, claims)
+      })
   }
 
   /// Removes what a plan names. Blocks. Takes the store's lock.
@@ -82,10 +85,14 @@ public struct Pruner: Sendable {
   func remove(_ plan: Plan) throws {
     for set in plan.removed {
       try cancellation.check()
+      // A restore may have begun meanwhile.
+      guard try inUse(set.id, StoreUse.claims(store)) == nil else { continue }
       try Catalog(store).remove(set.id)
     }
     for name in plan.debris { try Catalog(store).remove(name) }
-    for slice in plan.slices {
+    let oldest =
+      plan.slices.isEmpty ? nil : try StoreUse.claims(store).compactMap(\.oplogFrom).min()
+    for slice in plan.slices where oldest.map({ slice.end < $0 }) ?? true {
       try cancellation.check()
       // The description first: a slice without it does not count.
       try store.delete(slice.descriptionName)
@@ -100,16 +107,25 @@ public struct Pruner: Sendable {
     return set.manifest?.tags.contains("keep") == true ? "tagged keep" : nil
   }
 
+  private func inUse(_ id: String, _ claims: [StoreUse.Claim]) -> String? {
+    claims.first { $0.sets.contains(id) }.map { claim in
+      "in use: \(claim.holder.purpose) of \(claim.holder.host), pid \(claim.holder.pid)"
+    }
+  }
+
   /// Slices that end before the oldest kept base of their replica set. None go while no base is kept:
   /// the next one may be under way.
-  private func useless(of chain: SliceChain, _ kept: [BackupSet]) -> [Slice] {
+  private func useless(
+    of chain: SliceChain, _ kept: [BackupSet], _ claims: [StoreUse.Claim]
+  ) -> [Slice] {
     let starts = kept.compactMap { set -> UInt64? in
       guard let manifest = set.manifest, manifest.server?.replicaSetID == chain.replicaSetID else {
         return nil
       }
       return manifest.consistency?.replayStart?.rawValue
     }
-    guard let oldest = starts.min() else { return [] }
+    let used = claims.compactMap(\.oplogFrom?.rawValue)
+    guard let oldest = starts.min().map({ min($0, used.min() ?? $0) }) else { return [] }
     return (chain.slices + chain.damaged.map(\.slice)).filter { $0.end.rawValue < oldest }
   }
 }

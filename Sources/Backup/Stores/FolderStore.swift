@@ -46,7 +46,11 @@ public struct FolderStore: Store {
     let full = folder.isEmpty ? path : path + "/" + folder
     guard let names = try Disk.names(in: full) else { return [] }
     var out: [StoreEntry] = []
-    for name in names where !name.hasPrefix(Self.partialPrefix) {
+    for name in names {
+      if name.hasPrefix(Self.partialPrefix) {
+        removeDeserted(full + "/" + name)
+        continue
+      }
       let inStore = folder.isEmpty ? name : folder + "/" + name
       var status = stat()
       guard lstat(full + "/" + name, &status) == 0 else {
@@ -66,6 +70,18 @@ public struct FolderStore: Store {
       }
     }
     return out.sorted { $0.name < $1.name }
+  }
+
+  /// Seconds without a write after which nobody is writing a file any more.
+  private static let desertion: Int64 = 86_400
+
+  /// What somebody who died was writing.
+  private func removeDeserted(_ path: String) {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      Moment.now() - Int64(status.st_mtim.tv_sec) > Self.desertion
+    else { return }
+    unlink(path)
   }
 
   public func delete(_ name: String) throws(BackupError) {

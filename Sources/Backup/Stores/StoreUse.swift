@@ -1,0 +1,102 @@
+internal import BSON
+internal import Dump
+internal import Synchronization
+
+/// Names the sets and slices that somebody reads or makes, so that nobody removes them meanwhile.
+///
+/// Not a lock: any number may be at it, nobody waits for anybody, and so nothing can wait in a circle. A
+/// restore that had to hold the lock of the store would keep backups from being made for hours, or a
+/// backup would make it lose hours.
+final class StoreUse: Sendable {
+  /// What one holder uses.
+  struct Claim: Sendable {
+    var holder: LockHolder
+    var sets: Set<String>
+    /// Slices from then on.
+    var oplogFrom: Timestamp?
+  }
+
+  private static let folder = "locks/uses"
+
+  private let store: any Store
+  private let name: String
+  private let claim: Claim
+  private let isOver = Mutex(false)
+  private let renewer = Mutex<WorkerThread?>(nil)
+
+  /// Names them from now until ``end()``. Blocks for a moment.
+  /// - Throws: ``BackupError`` of the store.
+  init(_ store: any Store, sets: [String], oplogFrom: Timestamp? = nil, purpose: String)
+    throws(BackupError)
+  {
+    self.store = store
+    claim = Claim(holder: .current(purpose), sets: Set(sets), oplogFrom: oplogFrom)
+    name = "\(Self.folder)/\(String(UInt64.random(in: 0...UInt64.max), radix: 16)).json"
+    try write()
+    renew()
+  }
+
+  deinit { end() }
+
+  func end() {
+    let wasOver = isOver.withLock { isOver in
+      defer { isOver = true }
+      return isOver
+    }
+    guard !wasOver else { return }
+    renewer.withLock { worker in
+      worker?.join()
+      worker = nil
+    }
+    try? store.delete(name)
+  }
+
+  /// All that is in use; what the dead have named is removed.
+  static func claims(_ store: any Store) throws(BackupError) -> [Claim] {
+    var claims: [Claim] = []
+    for entry in try store.list(folder, recursively: true) {
+      let bytes: [UInt8]
+      do throws(BackupError) { bytes = try store.read(entry.name, limit: 1 << 20) } catch {
+        if error.code == .notFound { continue }
+        throw error
+      }
+      guard let document = try? ExtendedJSON.parseDocument(utf8: bytes),
+        let holder = LockHolder(document)
+      else { continue }
+      if holder.isStale(now: Moment.now(), patience: StoreLock.patience) {
+        try store.delete(entry.name)
+        continue
+      }
+      claims.append(
+        Claim(
+          holder: holder,
+          sets: Set((document["sets"]?.arrayValue ?? []).compactMap(\.stringValue)),
+          oplogFrom: document["oplogFrom"]?.stringValue.flatMap { OplogTime.parse($0) }))
+    }
+    return claims
+  }
+
+  private func write() throws(BackupError) {
+    var holder = claim.holder
+    holder.heartbeat = Moment.now()
+    var document = holder.document
+    document.append("sets", .array(claim.sets.sorted().map { .string($0) }))
+    if let from = claim.oplogFrom { document.append("oplogFrom", .string(OplogTime.text(from))) }
+    try store.put(
+      name, bytes: Array((ExtendedJSON.text(document, .relaxed, indent: 2) + "\n").utf8))
+  }
+
+  private func renew() {
+    let worker = WorkerThread { [weak self] in
+      var last = Moment.ticks()
+      while true {
+        Pause.milliseconds(50)
+        guard let self, !self.isOver.withLock({ $0 }) else { return }
+        guard Moment.ticks() - last >= StoreLock.renewal * 1000 else { continue }
+        last = Moment.ticks()
+        try? self.write()
+      }
+    }
+    renewer.withLock { $0 = worker }
+  }
+}

@@ -1,0 +1,137 @@
+import BSON
+import Foundation
+import MongoDB
+import TestSupport
+import Testing
+
+@testable import Backup
+
+/// Several at work on one store.
+@Suite struct StoreUseTests {
+  @Test("a restore makes its safety backup although a backup is being made, and removes none of it")
+  func safetyBesideBackup() throws {
+    try Shop.run { shop in
+      let made = try shop.backup()
+      let lock = try StoreLock.acquire(shop.store, purpose: "backup run")
+      defer { lock.release() }
+      let half = "20990128T100000Z-database"
+      try shop.store.put(half + "/data.archive.gz", bytes: [1])
+      try shop.server.withDatabase { try $0.drop("users") }
+      let report = try shop.restore(made.id)
+      let safety = try #require(report.safetyBackup)
+      #expect(safety.hasSuffix("-safety"))
+      try Verifier(shop.store).verify(safety, depth: .documents)
+      #expect(try shop.store.read(half + "/data.archive.gz") == [1])
+      #expect(try StoreUse.claims(shop.store).isEmpty)
+    }
+  }
+
+  @Test("a drill and a restore do not wait for each other")
+  func drillBesideRestore() throws {
+    try Shop.run { shop in
+      let made = try shop.backup()
+      let drilling = try StoreLock.acquire(shop.store, area: "drill", purpose: "drill")
+      _ = try shop.restore(made.id) { $0.safetyBackup = false }
+      drilling.release()
+      let restoring = try StoreLock.acquire(shop.store, area: "restore", purpose: "restore")
+      defer { restoring.release() }
+      let refused = #expect(throws: BackupError.self) { try shop.restore(made.id) }
+      #expect(refused?.code == .locked)
+      let program = try TestServer.environment("MARTLET_MONGOD")
+      let report = try Drill(shop.store, program: program, folder: shop.scratch.path).run(made.id)
+      #expect(report.collections > 0)
+    }
+  }
+
+  @Test("pruning leaves alone what somebody reads or makes, and removes it afterwards")
+  func pruneBesideUse() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    let ids = (10...13).map { "202601\($0)T100000Z-full" }
+    for id in ids { _ = try SmallSet.make(in: store, id: id, archive: SmallSet.archive) }
+    let half = "20260114T100000Z-database-safety"
+    let use = try StoreUse(store, sets: [ids[0], half], purpose: "restore")
+    try store.put(half + "/data.archive.gz", bytes: [1])
+    let pruner = Pruner(store, policy: RetentionPolicy(last: 1))
+    let plan = try pruner.run()
+    #expect(plan.verdicts.last?.reasons.first?.hasPrefix("in use: restore of ") == true)
+    #expect(try Catalog(store).sets().map(\.id) == [ids[3], ids[0]])
+    #expect(try store.read(half + "/data.archive.gz") == [1])
+    use.end()
+    _ = try pruner.run()
+    #expect(try Catalog(store).sets().map(\.id) == [ids[3]])
+    #expect(try store.folders().contains(half) == false)
+  }
+
+  @Test("pruning leaves alone the slices that a recovery needs")
+  func slicesInUse() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    for (first, last) in [(1, 5), (5, 9), (9, 12)] {
+      try SmallChain.slice(in: store, first...last, begins: first == 1)
+    }
+    var manifest = try SmallSet.make(in: store, archive: SmallSet.archive)
+    manifest.server = Manifest.Server()
+    manifest.server?.replicaSetID = SmallChain.id
+    var consistency = Manifest.Consistency()
+    consistency.mode = "snapshot"
+    consistency.time = SmallChain.time(10)
+    manifest.consistency = consistency
+    try store.put(manifest.id + "/manifest.json", bytes: SealedText.seal(manifest.document))
+    let use = try StoreUse(
+      store, sets: [manifest.id], oplogFrom: SmallChain.time(6), purpose: "restore")
+    let pruner = Pruner(store, policy: RetentionPolicy(last: 1))
+    #expect(try pruner.run().slices.map(\.start) == [SmallChain.time(1)])
+    use.end()
+    #expect(try pruner.run().slices.map(\.start) == [SmallChain.time(5)])
+  }
+
+  @Test("a holder in another pid namespace is alive though its number is nobody's here")
+  func namespaces() throws {
+    // Only root, or who may make user namespaces, can try this.
+    let inside = ["unshare", "--fork", "--pid", "--mount-proc"]
+    guard try RunningProgram.output(of: inside + ["true"]).ending == .exited(0) else { return }
+    let scratch = try ScratchFolder()
+    let pipe = scratch.path + "/pipe"
+    #expect(mkfifo(pipe, 0o600) == 0)
+    let text = """
+      backup:
+        store: ./backups
+        keep: {last: 1}
+        commands: [{name: x, dump: "cat \(pipe)"}]
+      """
+    try scratch.write(Array(text.utf8), "martlet.yaml")
+    let binary = try TestServer.environment("MARTLET_BINARY")
+    let running = try ChildProcess(
+      "/usr/bin/env", inside + [binary, "backup", "run", "--kind", "files"],
+      directory: scratch.path)
+    // Opens once the command reads: by then the lock is held and the set begun.
+    let writer = try #require(FileHandle(forWritingAtPath: pipe))
+    for words in [["backup", "prune"], ["backup", "run", "--kind", "files"]] {
+      let other = try MartletBinary.run(words, directory: scratch.path)
+      try #require(other.exitCode == 11, "\(other.stderr)")
+    }
+    try writer.write(contentsOf: Data("whole".utf8))
+    try writer.close()
+    let result = running.wait()
+    #expect(result.exitCode == 0, "\(result.stderr)")
+    let store = FolderStore(path: scratch.path + "/backups")
+    let made = try Catalog(store).latest(.command)
+    try Verifier(store).verify(made.id, depth: .documents)
+  }
+
+  @Test("what a run that died was writing is removed after a day, and not before")
+  func deserted() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    try store.put("locks/store/x.json", bytes: [1])
+    for name in ["old", "new"] { try scratch.write([1], "locks/store/.partial-\(name)") }
+    let path = scratch.path + "/locks/store/.partial-old"
+    var times = [timeval(tv_sec: 1_769_594_400, tv_usec: 0), timeval(tv_sec: 1, tv_usec: 0)]
+    times[1] = times[0]
+    #expect(utimes(path, times) == 0)
+    #expect(try store.list("locks/store", recursively: true).count == 1)
+    #expect(access(path, F_OK) != 0)
+    #expect(access(scratch.path + "/locks/store/.partial-new", F_OK) == 0)
+  }
+}
