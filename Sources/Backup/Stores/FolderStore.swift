@@ -213,6 +213,14 @@ enum Disk {
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
+  static func absolute(_ path: String) -> String {
+    if path.hasPrefix("/") { return path }
+    guard let here = getcwd(nil, 0) else { return path }
+    defer { free(here) }
+    let rest = path.split(separator: "/").filter { $0 != "." }
+    return rest.reduce(String(cString: here)) { $0 + "/" + $1 }
+  }
+
   /// Makes a folder and those above it; those it makes have mode 0700 and survive a crash.
   static func createFolder(_ path: String) throws(BackupError) {
     var status = stat()

@@ -198,7 +198,7 @@ struct BackupCopyCommand: LeafCommand {
   func execute(_ context: CommandContext) throws -> CommandStatus {
     let base = try BackupSettings(context, stores)
     let store = try base.store()
-    let other = try BackupSettings.location(target, context).open()
+    let other = base.open(try BackupSettings.location(target, context))
     let (set, bytes) = try base.telling("backup copy", store: store) {
       let set = try Catalog(store).find(id)
       let copier = Copier(from: store, to: other, cancellation: context.cancellation)

@@ -47,7 +47,12 @@ struct BackupSettings {
 
   /// The store: `--store`, BACKUP_DIR, the file, or `backups` beside it.
   func store() throws -> any Store {
-    try Self.location(options.store ?? remote ?? settings.backupStore.value, context).open()
+    open(try Self.location(options.store ?? remote ?? settings.backupStore.value, context))
+  }
+
+  /// Opens a store that must be the one that was in this place before.
+  func open(_ location: StoreLocation) -> any Store {
+    location.open(remembering: settings.folder + "/.martlet/stores")
   }
 
   /// A remote must not be taken for a path that starts at a folder.
