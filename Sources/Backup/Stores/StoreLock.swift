@@ -229,9 +229,9 @@ public final class StoreLock: Sendable {
     _ other: LockHolder, _ name: String, _ bytes: [UInt8], _ watching: Int64
   ) throws(BackupError) -> Bool {
     let now = Moment.now()
-    let isAhead = other.host != Machine.host && other.heartbeat > now + Self.patience
+    let isAhead = !other.isVisible && other.heartbeat > now + Self.patience
     guard isAhead || other.isStale(now: now, patience: Self.patience) else { return false }
-    guard other.host != Machine.host else { return true }
+    guard !other.isVisible else { return true }
     let end = Moment.ticks() + watching
     while Moment.ticks() < end {
       if cancellation?.isCancelled == true {

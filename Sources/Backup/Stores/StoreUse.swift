@@ -17,6 +17,9 @@ final class StoreUse: Sendable {
   }
 
   private static let folder = "locks/uses"
+  /// Seconds without a renewal. Long, because clocks differ, and a set that goes a few hours later harms
+  /// nobody.
+  private static let patience: Int64 = 21_600
 
   private let store: any Store
   private let name: String
@@ -63,7 +66,7 @@ final class StoreUse: Sendable {
       guard let document = try? ExtendedJSON.parseDocument(utf8: bytes),
         let holder = LockHolder(document)
       else { continue }
-      if holder.isStale(now: Moment.now(), patience: StoreLock.patience) {
+      if holder.isStale(now: Moment.now(), patience: Self.patience) {
         try store.delete(entry.name)
         continue
       }
