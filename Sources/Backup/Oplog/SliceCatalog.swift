@@ -113,6 +113,13 @@ public struct SliceChain: Sendable, Hashable {
   public var path: String { "oplog/" + replicaSetID }
   /// Of no use, and not among ``slices``: where nothing else covers them they are gaps.
   public var damaged: [DamagedSlice] = []
+  /// Those of them that nothing else covers: a capture may have written the last one anew.
+  public var missed: [DamagedSlice] {
+    let runs = runs
+    return damaged.filter { damaged in
+      !runs.contains { $0.covers(damaged.slice.start) && $0.covers(damaged.slice.end) }
+    }
+  }
   /// Descriptions that cannot be read: what they described is not there.
   public var unreadable: [String] = []
   /// Slices that only a newer version can read: a recovery ends before the first that it needs.

@@ -32,8 +32,8 @@ public struct SliceVerifier: Sendable {
       BackupError(.damaged, "the description of a slice was altered or cut", path: $0)
     }
     let known = Dictionary(
-      chain.damaged.map { ($0.slice, $0.reason) }, uniquingKeysWith: { a, _ in a })
-    let slices = (chain.slices + chain.damaged.map(\.slice)).sorted { $0.start < $1.start }
+      chain.missed.map { ($0.slice, $0.reason) }, uniquingKeysWith: { a, _ in a })
+    let slices = (chain.slices + chain.missed.map(\.slice)).sorted { $0.start < $1.start }
     for slice in slices where subset?.takes(slice.stem) != false {
       try cancellation.check()
       if let error = try damage(slice, depth, known: known[slice], &report) {

@@ -115,7 +115,7 @@ struct OplogStatusPage: CommandOutput {
             "slices": .integer(Int64(chain.slices.count)),
             "bytesPerDay": .integer(optional: OplogStatus.bytesPerDay(chain)),
             "damaged": .array(
-              chain.damaged.map {
+              chain.missed.map {
                 [
                   "start": .string(OplogTime.text($0.slice.start)),
                   "end": .string(OplogTime.text($0.slice.end)), "reason": .string($0.reason),
@@ -150,7 +150,7 @@ struct OplogStatusPage: CommandOutput {
       if let bytes = OplogStatus.bytesPerDay(chain) {
         page.line("  \(Quantity.bytes(bytes)) a day")
       }
-      for damaged in chain.damaged {
+      for damaged in chain.missed {
         page.line(
           StyledText("  damaged: ", .bad)
             + StyledText("\(OplogTime.text(damaged.slice.start)): \(damaged.reason)"))
