@@ -59,4 +59,25 @@ import Testing
       #expect(!SetID.isID(bad))
     }
   }
+
+  @Test("the end of a window that is shown can be recovered to")
+  func windowEnds() throws {
+    func window(_ start: (UInt32, UInt32), _ end: (UInt32, UInt32)) -> RestorableWindow {
+      RestorableWindow(
+        base: "x", start: Timestamp(seconds: start.0, increment: start.1),
+        end: Timestamp(seconds: end.0, increment: end.1))
+    }
+    let second: UInt32 = 1_769_594_400
+    let long = window((second, 3), (second + 60, 5))
+    let text = long.text(zone: .utc)
+    #expect(text == "2026-01-28 10:00:00 to 2026-01-28 10:00:59")
+    let shown = try RecoveryTime.parse(String(text.suffix(19)), zone: .utc)
+    #expect(shown.timestamp <= long.end)
+    #expect(
+      window((second, 3), (second, 3)).text(zone: .utc)
+        == "2026-01-28 10:00:00, exactly 1769594400:3")
+    #expect(
+      window((second, 3), (second, 9)).text(zone: .utc)
+        == "1769594400:3 to 1769594400:9, in the second of 2026-01-28 10:00:00")
+  }
 }

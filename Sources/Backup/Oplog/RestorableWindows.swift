@@ -13,8 +13,15 @@ public struct RestorableWindow: Sendable, Hashable {
   /// For people: local times.
   public func text(zone: Zone = .local) -> String {
     let first = Moment.text(Int64(start.seconds), zone: zone)
-    let last = Moment.text(Int64(end.seconds), zone: zone)
-    let times = start == end ? first : "\(first) to \(last)"
+    // A second can be recovered to when all of it is there; what is shown must be what is accepted.
+    let second = Int64(end.seconds) - 1
+    let last = Moment.text(second, zone: zone)
+    let times =
+      start == end
+      ? "\(first), exactly \(OplogTime.text(start))"
+      : second < Int64(start.seconds)
+        ? "\(OplogTime.text(start)) to \(OplogTime.text(end)), in the second of \(first)"
+        : "\(first) to \(last)"
     return databases.isEmpty ? times : "\(times) (\(databases.joined(separator: ", ")) only)"
   }
 }
