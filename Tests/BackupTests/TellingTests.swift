@@ -39,6 +39,31 @@ import Testing
     #expect(codes.count == 3)
   }
 
+  @Test("neither files alone nor a safety backup count as the last success")
+  func successes() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    for (day, kind) in [(20, "data"), (21, "safety"), (22, "files")] {
+      var manifest = try SmallSet.make(
+        in: store, id: "202601\(day)T100000Z-full", archive: SmallSet.archive)
+      if kind == "safety" { manifest.safetyFor = "restore" }
+      if kind == "files" {
+        manifest.collections = []
+        manifest.files = manifest.files.map {
+          Manifest.File(
+            name: $0.name, role: .files, digest: $0.digest, isEncrypted: false, isCompressed: false)
+        }
+      }
+      try store.put(manifest.id + "/manifest.json", bytes: SealedText.seal(manifest.document))
+    }
+    let text = try BackupMetrics(store).text()
+    let day: Int64 = 86_400
+    let last: Int64 = 1_769_594_405 - 8 * day
+    #expect(text.contains("martlet_backup_last_success_timestamp_seconds \(last)\n"), "\(text)")
+    #expect(
+      text.contains("martlet_backup_last_files_success_timestamp_seconds \(last + 2 * day)\n"))
+  }
+
   @Test("a mail and a webhook that fail are told and nothing more")
   func failures() {
     let notifier = Notifier(

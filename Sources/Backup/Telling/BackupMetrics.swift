@@ -25,7 +25,9 @@ public struct BackupMetrics: Sendable {
         ("state=\"newer\"", Int64(sets.filter { $0.state.word == "newer" }.count)),
       ])
     // One that is dated in the future would hide that none is made any more.
-    if let last = sets.first(where: { $0.isGood && !$0.isFuture() }), let manifest = last.manifest {
+    // Nor are files, or what a restore has put aside, a backup of the data.
+    let successes = sets.filter { $0.isGood && !$0.isFuture() && $0.manifest?.safetyFor == nil }
+    if let manifest = successes.compactMap(\.manifest).first(where: { $0.data != nil }) {
       page.add(
         "martlet_backup_last_success_timestamp_seconds", "When the newest good backup was done.",
         samples: [("", manifest.finished)])
@@ -37,6 +39,14 @@ public struct BackupMetrics: Sendable {
         samples: [("", manifest.storedBytes)])
       page.add(
         "martlet_backup_last_documents", "Documents in it.", samples: [("", manifest.documents)])
+    }
+    if let manifest = successes.compactMap(\.manifest).first(where: { manifest in
+      manifest.files.contains { $0.role == .files || $0.role == .command }
+    }) {
+      page.add(
+        "martlet_backup_last_files_success_timestamp_seconds",
+        "When the newest good backup with files or other services' streams was done.",
+        samples: [("", manifest.finished)])
     }
     page.add(
       "martlet_backup_checks", "Backup sets that have been read back, by outcome.",
