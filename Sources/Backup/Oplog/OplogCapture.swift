@@ -16,6 +16,8 @@ public struct OplogCapture: Sendable {
     /// Only entries of these; all when empty.
     public var databases: [String] = []
     public var age = Age()
+    /// The majority point may stand still for so long before it is told.
+    public var majorityPatience: Duration = .seconds(60)
     /// Begin a chain although the store holds one of another replica set.
     public var acceptsOtherChains = false
     /// Ends when this much has been captured; nil goes on until cancelled. For tests and catching up.
@@ -173,6 +175,7 @@ public struct OplogCapture: Sendable {
     let cursor = try client.cursor(find, on: "local")
     cursor.awaitTime = .milliseconds(500)
     var isOverlap = true
+    var watch = MajorityWatch(patience: options.majorityPatience)
     do {
       while cursor.isOpen || isOverlap, !isOver {
         let wasOverlap = isOverlap
@@ -203,6 +206,7 @@ public struct OplogCapture: Sendable {
           throw BackupError(.gap, "the oplog rolled over")
         }
         try builder.closeIfDue()
+        if let told = try watch.look(client) { options.notice?(told) }
       }
     } catch let error as MongoError where [136, 43, 175, 286].contains(error.code) {
       // 136: the cursor's place was overwritten; looked at again from the overlap, which tells.

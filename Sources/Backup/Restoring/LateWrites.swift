@@ -74,13 +74,18 @@ struct LateWrites {
     guard let file = set.manifest?.files.first(where: { $0.role == .lateWrites }) else {
       return nil
     }
-    let path = try ReplaySource.place(options.workFolder)
-    let sink = try OutputFile(path: path)
-    var source: any ByteSource = try store.get(set.id + "/" + file.name)
-    if file.isEncrypted { source = try options.age.decrypting(source) }
-    try Transfer.all(GzipSource(source), to: sink) { try options.cancellation.check() }
-    try sink.commit()
-    return ReplaySource(path: path, count: 0)
+    let place = ReplaySource(path: try ReplaySource.place(options.workFolder), count: 0)
+    do {
+      let sink = try OutputFile(path: place.path)
+      var source: any ByteSource = try store.get(set.id + "/" + file.name)
+      if file.isEncrypted { source = try options.age.decrypting(source) }
+      try Transfer.all(GzipSource(source), to: sink) { try options.cancellation.check() }
+      try sink.commit()
+      return place
+    } catch {
+      place.remove()
+      throw error
+    }
   }
 
   // MARK: - Entries

@@ -72,10 +72,33 @@ struct ReplaySource {
 
   /// A name in a folder of its own (mode 0700): the oplog holds what documents hold.
   static func place(_ folder: String) throws(BackupError) -> String {
-    var template = Array((folder + "/martlet-replay.XXXXXX").utf8CString)
+    removeDead(in: folder)
+    var template = Array((folder + "/" + prefix + "XXXXXX").utf8CString)
     guard mkdtemp(&template) != nil else { throw Disk.failure("mkdir", folder) }
     let made = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    // Held until this process ends, however it ends: that is what tells a folder of the living.
+    let lock = open(made + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    if lock >= 0 { _ = flock(lock, LOCK_EX | LOCK_NB) }
     return made + "/entries.bson"
+  }
+
+  private static let prefix = "martlet-replay."
+
+  /// What restores that were killed have left: decrypted documents.
+  private static func removeDead(in folder: String) {
+    for name in (try? Disk.names(in: folder)) ?? [] where name.hasPrefix(prefix) {
+      let path = folder + "/" + name
+      var status = stat()
+      guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR,
+        status.st_uid == geteuid()
+      else { continue }
+      let lock = open(path + "/lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+      guard lock >= 0 else { continue }
+      if flock(lock, LOCK_EX | LOCK_NB) == 0 {
+        _ = try? RunningProgram.output(of: ["rm", "-rf", "--", path])
+      }
+      close(lock)
+    }
   }
 }
 

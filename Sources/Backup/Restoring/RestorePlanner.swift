@@ -71,7 +71,8 @@ struct RestorePlanner {
       backup: set, items: items, untouched: try untouched(items), left: left, freeDisk: nil)
     plan.users = users
     plan.freeDisk = freeDisk(items)
-    plan.warnings = warnings(plan, manifest)
+    plan.warnings =
+      warnings(plan, manifest) + ServerReadiness(client: client).warnings(writing: plan.bytes)
     return plan
   }
 

@@ -81,7 +81,8 @@ public struct OplogReplayer {
     switch operation.kind {
     case RawOperation.insert, RawOperation.update, RawOperation.delete: break
     case RawOperation.command: return try run(operation)
-    default: return
+    case UInt8(ascii: "n"): return
+    default: return try refuse(operation)
     }
     let route = try route(of: operation.namespace)
     guard route.fate != .skip else { return }
@@ -93,6 +94,18 @@ public struct OplogReplayer {
     }
     if batch.isFull(before: operation.bytes.count) { try flush() }
     batch.add(operation, object, to: route)
+  }
+
+  /// What is left out because nobody knows it would make a recovery that is not what it says.
+  private mutating func refuse(_ operation: RawOperation) throws {
+    let kind = try DocumentView(operation.bytes).first("op")?.value().stringValue ?? ""
+    // Says that a database is there, and changes nothing.
+    if kind == "db" { return }
+    guard try route(of: operation.namespace).fate != .skip else { return }
+    throw DumpError(
+      .unsupported, "the oplog has an entry of the kind '\(kind)', which cannot be replayed",
+      namespace: String(decoding: operation.namespace, as: UTF8.self),
+      hint: "recover to a moment before it, or use a version of martlet that knows it")
   }
 
   private static let lacksObject = DumpError(.damaged, "an oplog operation lacks op, ns or o")
