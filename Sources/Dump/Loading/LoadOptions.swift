@@ -55,6 +55,9 @@ public struct LoadOptions: Sendable {
   public var spoolDirectory = FilePath.temporaryDirectory
   /// Up to this time entries may already be in the documents; nil is all of them.
   public var overlapEnd: Timestamp?
+  /// Up to this time entries are in the documents for certain: of them only the parts of transactions count
+  /// that end later. Of a snapshot.
+  public var replayAfter: Timestamp?
   /// Load users and roles: always with a whole server's dump, otherwise only when this is set.
   public var usersAndRoles = UserLoading.whenWhole
   /// Told of each document that failed, as it happens.

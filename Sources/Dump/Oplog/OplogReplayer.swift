@@ -48,7 +48,16 @@ public struct OplogReplayer {
     if let end = options.overlapEnd, let last, last <= end, timestamp > end { try flush() }
     last = timestamp
     if batch.count == 0 { try options.cancellation.check() }
-    if entry.kind == RawOperation.command { try applyCommand(entry) } else { try apply(entry) }
+    if entry.kind == RawOperation.command {
+      try applyCommand(entry, at: timestamp)
+    } else if !isInData(timestamp) {
+      try apply(entry)
+    }
+  }
+
+  /// What has become of it is in the documents already.
+  private func isInData(_ time: Timestamp) -> Bool {
+    options.replayAfter.map { time <= $0 } ?? false
   }
 
   /// Applies what is waiting. Transactions that never ended are dropped, as the server would.
@@ -81,8 +90,9 @@ public struct OplogReplayer {
     switch operation.kind {
     case RawOperation.insert, RawOperation.update, RawOperation.delete: break
     case RawOperation.command: return try run(operation)
-    case UInt8(ascii: "n"): return
-    default: return try refuse(operation)
+    default:
+      if operation.isNoop { return }
+      return try refuse(operation)
     }
     let route = try route(of: operation.namespace)
     guard route.fate != .skip else { return }
@@ -96,16 +106,16 @@ public struct OplogReplayer {
     batch.add(operation, object, to: route)
   }
 
-  /// What is left out because nobody knows it would make a recovery that is not what it says.
+  /// What it does is not known, so neither is what would be missing without it.
   private mutating func refuse(_ operation: RawOperation) throws {
-    let kind = try DocumentView(operation.bytes).first("op")?.value().stringValue ?? ""
-    // Says that a database is there, and changes nothing.
-    if kind == "db" { return }
-    guard try route(of: operation.namespace).fate != .skip else { return }
+    let name = String(decoding: operation.namespace, as: UTF8.self)
+    if Namespace(name) != nil, try route(of: operation.namespace).fate == .skip { return }
     throw DumpError(
-      .unsupported, "the oplog has an entry of the kind '\(kind)', which cannot be replayed",
-      namespace: String(decoding: operation.namespace, as: UTF8.self),
-      hint: "recover to a moment before it, or use a version of martlet that knows it")
+      .inconsistent,
+      "the oplog holds an entry of the kind '\(String(decoding: operation.letters, as: UTF8.self))', "
+        + "which this version does not know",
+      namespace: name,
+      hint: "use a version of martlet for this server, or replay up to the entry before it")
   }
 
   private static let lacksObject = DumpError(.damaged, "an oplog operation lacks op, ns or o")
@@ -153,24 +163,29 @@ public struct OplogReplayer {
 
   // MARK: - Transactions
 
-  private mutating func applyCommand(_ entry: RawOperation) throws {
+  private mutating func applyCommand(_ entry: RawOperation, at time: Timestamp) throws {
     guard let object = entry.object, let view = try object.nested() else { throw Self.lacksObject }
     var elements = view.makeIterator()
     guard let first = try elements.next() else { return }
-    let key = try entry.isInTransaction ? TransactionBuffer.key(entry) : nil
+    guard let key = try entry.isInTransaction ? TransactionBuffer.key(entry) : nil else {
+      if isInData(time) { return }
+      guard first.isNamed("applyOps") else { return try run(entry) }
+      guard let operations = try first.nested() else { throw Self.lacksObject }
+      return try Self.visit(operations) { try apply(RawOperation($0)) }
+    }
     switch first.key {
     case "applyOps":
       guard let operations = try first.nested() else { throw Self.lacksObject }
-      guard let key else {
-        return try Self.visit(operations) { try apply(RawOperation($0)) }
-      }
+      let previous = try entry.previousTime
+      transactions.begin(key, at: time, after: previous)
       try Self.visit(operations) { try transactions.add($0, to: key) }
-      if try !Self.isPart(view) { try commit(key) }
-    case "commitTransaction" where key != nil:
-      if let key { try commit(key) }
-    case "abortTransaction" where key != nil:
-      if let key { transactions.discard(key) }
-    default: try run(entry)
+      if try !Self.isPart(view) { try commit(key, after: nil, at: time) }
+    case "commitTransaction":
+      // A prepared one is seen from its commit timestamp on, which may lie before the entry's.
+      let seen = try view.first("commitTimestamp")?.value().timestampValue ?? time
+      try commit(key, after: entry.previousTime, at: seen)
+    case "abortTransaction": transactions.discard(key)
+    default: if !isInData(time) { try run(entry) }
     }
   }
 
@@ -191,8 +206,20 @@ public struct OplogReplayer {
     }
   }
 
-  private mutating func commit(_ key: [UInt8]) throws {
-    guard let operations = transactions.take(key) else { return }
+  /// - Parameters:
+  ///   - previous: the time of the part before the commit; nil when it is not known.
+  ///   - time: from which on reads see the transaction.
+  private mutating func commit(_ key: [UInt8], after previous: Timestamp?, at time: Timestamp)
+    throws
+  {
+    let operations = transactions.take(key)
+    if isInData(time) { return }
+    // Half a transaction is worse than none.
+    guard let operations, operations.isWhole(upTo: previous) else {
+      throw DumpError(
+        .inconsistent, "the beginning of a transaction is missing: it would be applied in part",
+        hint: "replay from an earlier entry of the oplog, or up to an earlier one")
+    }
     try operations.visit { raw in
       if batch.count == 0 { try options.cancellation.check() }
       try apply(RawOperation(raw))

@@ -7,6 +7,8 @@ internal import BSON
 struct RawOperation {
   /// The one letter that tells data from the rest; 0 for longer ones.
   private(set) var kind: UInt8 = 0
+  /// The whole of it.
+  private(set) var letters: UnsafeRawBufferPointer
   /// The namespace's bytes.
   let namespace: UnsafeRawBufferPointer
   /// Nil inside of transactions.
@@ -15,6 +17,8 @@ struct RawOperation {
   private(set) var key: ElementView?
   private(set) var session: ElementView?
   private(set) var transaction: ElementView?
+  /// `prevOpTime`: of a transaction's entry, the part before it.
+  private var previous: ElementView?
   private var manyKind: ElementView?
   /// All of it.
   let bytes: UnsafeRawBufferPointer
@@ -22,6 +26,7 @@ struct RawOperation {
   /// - Throws: ``DumpError`` `.damaged`.
   init(_ raw: UnsafeRawBufferPointer) throws(DumpError) {
     bytes = raw
+    letters = UnsafeRawBufferPointer(start: nil, count: 0)
     var namespace: UnsafeRawBufferPointer?
     var hasKind = false
     do {
@@ -32,6 +37,7 @@ struct RawOperation {
         case .op:
           guard let text = try element.stringBytes() else { break }
           hasKind = true
+          letters = text
           kind = text.count == 1 ? text[0] : 0
         case .ns: namespace = try element.stringBytes()
         case .o: object = element
@@ -39,6 +45,7 @@ struct RawOperation {
         case .lsid: session = element
         case .txnNumber: transaction = element
         case .multiOpType: manyKind = element
+        case .prevOpTime: previous = element
         case nil: break
         }
       }
@@ -54,13 +61,21 @@ struct RawOperation {
     get throws { try session != nil && transaction != nil && manyKind?.integer() != 1 }
   }
 
+  /// The time of the part before it; zero for the first, nil when the entry does not say.
+  var previousTime: Timestamp? {
+    get throws { try previous?.nested()?.first("ts")?.value().timestampValue }
+  }
+
+  /// Says something to the members of the set and changes nothing: `n`; `db` of long ago.
+  var isNoop: Bool { kind == UInt8(ascii: "n") || letters.elementsEqual("db".utf8) }
+
   static let insert = UInt8(ascii: "i")
   static let update = UInt8(ascii: "u")
   static let delete = UInt8(ascii: "d")
   static let command = UInt8(ascii: "c")
 
   private enum Field {
-    case ts, op, ns, o, o2, lsid, txnNumber, multiOpType
+    case ts, op, ns, o, o2, lsid, txnNumber, multiOpType, prevOpTime
 
     /// By length first: every entry of an oplog goes through here.
     init?(_ name: UnsafeRawBufferPointer) {
@@ -76,6 +91,7 @@ struct RawOperation {
         }
       case 4 where name.elementsEqual("lsid".utf8): self = .lsid
       case 9 where name.elementsEqual("txnNumber".utf8): self = .txnNumber
+      case 10 where name.elementsEqual("prevOpTime".utf8): self = .prevOpTime
       case 11 where name.elementsEqual("multiOpType".utf8): self = .multiOpType
       default: return nil
       }

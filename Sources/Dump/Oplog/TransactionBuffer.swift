@@ -12,6 +12,15 @@ struct TransactionBuffer {
     /// What is not in the spool: behind it, one operation after the other.
     fileprivate(set) var bytes: [UInt8] = []
     fileprivate(set) var spool: OplogSpool?
+    /// Of the last part.
+    fileprivate(set) var last: Timestamp?
+    /// A part is missing.
+    fileprivate(set) var isBroken = false
+
+    /// True when all parts are here up to the one at `time`; nil is not known.
+    func isWhole(upTo time: Timestamp?) -> Bool {
+      !isBroken && (time == nil || time?.rawValue == 0 || time == last)
+    }
 
     /// Calls `body` with each operation's bytes.
     func visit(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
@@ -36,6 +45,18 @@ struct TransactionBuffer {
       let number = try entry.transaction?.integer()
     else { return nil }
     return [UInt8](session.valueBytes) + withUnsafeBytes(of: number) { [UInt8]($0) }
+  }
+
+  /// Begins a transaction with its first part, or goes on with the next.
+  ///
+  /// - Parameter previous: the time of the part before, zero for the first: what proves that none is
+  ///   missing. Nil where the entry does not say.
+  mutating func begin(_ key: [UInt8], at time: Timestamp, after previous: Timestamp?) {
+    if previous?.rawValue == 0 { discard(key) }
+    var entry = pending[key] ?? Pending()
+    if let previous, previous.rawValue != 0, entry.last != previous { entry.isBroken = true }
+    entry.last = time
+    pending[key] = entry
   }
 
   /// Adds one operation at the end.
