@@ -43,7 +43,7 @@ struct LateWrites {
     let file = try writer.file(
       Self.stem, .lateWrites, compresses: true, isCompressed: true
     ) { sink in
-      let cursor = try entries(from: start, isFuzzy: whole != nil)
+      let cursor = try entries(from: start, isInclusive: consistency.includesReplayStart)
       while let entry = try cursor.next() {
         guard let time = entry["ts"]?.timestampValue else { continue }
         var kept: Document?
@@ -51,7 +51,9 @@ struct LateWrites {
           kept = entry
         } else {
           kept = Self.filtered(entry, replaced)
-          if let kept, !Self.isEnd(kept) { found += 1 }
+          // Those up to a snapshot are parts of transactions that end later.
+          let isLate = consistency.time.map { time > $0 } ?? true
+          if let kept, isLate, !Self.isEnd(kept) { found += 1 }
         }
         if let kept { try kept.bytes.withUnsafeBytes { try sink.write($0) } }
       }
@@ -99,10 +101,10 @@ struct LateWrites {
     }
   }
 
-  private func entries(from start: Timestamp, isFuzzy: Bool) throws -> Cursor {
+  private func entries(from start: Timestamp, isInclusive: Bool) throws -> Cursor {
     try client.database("local").find(
       "oplog.rs",
-      filter: ["ts": isFuzzy ? ["$gte": .timestamp(start)] : ["$gt": .timestamp(start)]],
+      filter: ["ts": isInclusive ? ["$gte": .timestamp(start)] : ["$gt": .timestamp(start)]],
       // All that the swaps have seen is committed by a majority: they waited for it.
       command: CommandOptions(readConcern: ["level": "majority"]))
   }

@@ -44,7 +44,7 @@ struct ReplaySource {
       throw RestorableWindows.unreachable(
         end.time, try Catalog(store).sets(), chains, from: base, for: wanted)
     }
-    let isInclusive = consistency.time == nil
+    let isInclusive = consistency.includesReplayStart
     var collector = try EntryCollector(
       folder: options.workFolder,
       takes: { time in

@@ -259,6 +259,7 @@ public struct RestoreRunner: Sendable {
     if let oplog {
       load.oplogFile = oplog.path
       load.overlapEnd = manifest.consistency?.moment
+      load.replayAfter = manifest.consistency?.time
     } else if isFuzzy {
       load.overlapEnd = manifest.consistency?.oplogEnd
     }

@@ -92,7 +92,8 @@ public struct Manifest: Sendable, Hashable {
     public var mode = "none"
     /// The cluster time of a snapshot.
     public var time: Timestamp?
-    /// Entries that make an oplog mode whole, both inclusive.
+    /// Entries that make an oplog mode whole, both inclusive. Of a snapshot, the first entry of a
+    /// transaction that had begun and that it does not show; nil without one.
     public var oplogStart: Timestamp?
     public var oplogEnd: Timestamp?
     public init() {}
@@ -109,7 +110,9 @@ public struct Manifest: Sendable, Hashable {
       }
     }
     /// Where recovery to a later time has to begin to replay.
-    public var replayStart: Timestamp? { time ?? oplogStart }
+    public var replayStart: Timestamp? { oplogStart ?? time }
+    /// Whether the entry of that time is needed too.
+    var includesReplayStart: Bool { replayStart != time }
   }
 
   public var id: String

@@ -120,6 +120,9 @@ public struct DumpSummary: Sendable {
   /// The first and last entry that an oplog mode needs, both inclusive.
   public var oplogStart: Timestamp?
   public var oplogEnd: Timestamp?
+  /// Where to begin to replay what happened later: at the snapshot, or before it where a transaction had
+  /// begun that it does not show yet; inclusive then.
+  public var replayStart: Timestamp?
   public var serverVersion = ""
   public var toolVersion = ""
   public var collections: [Collection] = []

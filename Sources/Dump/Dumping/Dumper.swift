@@ -109,11 +109,13 @@ public struct Dumper: Sendable {
       case .snapshot(let time):
         summary.mode = .snapshot
         summary.clusterTime = time
+        summary.replayStart = tail.begun(by: time) ?? time
         notices += try laterChanges(basis, tail, time, end)
         tail.stop()
       case .majority, .local:
         summary.mode = .oplog
         summary.oplogStart = tail.start
+        summary.replayStart = tail.start
         summary.oplogEnd = end
         if let reason = basis.point.reason {
           notices.append(

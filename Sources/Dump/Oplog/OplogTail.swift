@@ -10,6 +10,7 @@ final class OplogTail: Sendable {
   private struct State {
     var last: Timestamp
     var events: [SchemaEvent] = []
+    var transactions = TransactionSpans()
     var error: (any Error)?
     var isStopping = false
     var spooled: Int64 = 0
@@ -58,6 +59,11 @@ final class OplogTail: Sendable {
   /// What happened to collections after `from`, up to `to` inclusive.
   func events(after from: Timestamp, to: Timestamp) -> [SchemaEvent] {
     state.withLock { $0.events.filter { $0.timestamp > from && $0.timestamp <= to } }
+  }
+
+  /// The first entry of the oldest transaction that had begun by `time` and was seen later only, if at all.
+  func begun(by time: Timestamp) -> Timestamp? {
+    state.withLock { $0.transactions.begun(by: time) }
   }
 
   /// Ends the tail. Blocks for at most one round trip.
@@ -115,6 +121,7 @@ final class OplogTail: Sendable {
     state.withLock(wake: true) { state in
       state.last = entry.timestamp
       if let event { state.events.append(event) }
+      state.transactions.add(entry)
     }
   }
 
@@ -129,18 +136,44 @@ extension OplogTail {
   /// Where a capture must start: at the oldest open transaction, else at the majority point.
   ///
   /// Behind the newest visible entry one with a smaller timestamp may still commit; behind the
-  /// majority point none can.
+  /// majority point none can. The point may lie inside a large transaction, and a prepared one may end while
+  /// these questions are asked.
   static func startingPoint(_ client: Client) throws -> Timestamp {
     guard let majority = try client.hello().majorityTime else {
       throw DumpError(.inconsistent, "the server does not tell its majority point")
     }
-    let open = try client.database("config").find(
-      "transactions",
-      filter: ["state": ["$in": ["prepared", "inProgress"]], "startOpTime": ["$exists": true]],
-      options: ["sort": ["startOpTime.ts": 1], "limit": 1])
-    guard let first = try open.next()?["startOpTime"]?.documentValue?["ts"]?.timestampValue else {
-      return majority
+    let open = try client.run(
+      [
+        "find": "transactions",
+        "filter": [
+          "state": ["$in": ["prepared", "inProgress"]], "startOpTime": ["$exists": true],
+        ],
+        "sort": ["startOpTime.ts": 1], "limit": 1, "singleBatch": true,
+      ], on: "config")
+    let first = open["cursor"]?.documentValue?["firstBatch"]?.arrayValue?.first?.documentValue
+    var start = majority
+    if let begun = first?["startOpTime"]?.documentValue?["ts"]?.timestampValue {
+      start = min(start, begun)
     }
-    return min(first, majority)
+    guard let now = open["operationTime"]?.timestampValue, now >= majority else { return start }
+    let later = try client.database("local").find(
+      "oplog.rs",
+      filter: [
+        "ts": ["$gte": .timestamp(majority), "$lte": .timestamp(now)], "op": "c",
+        "prevOpTime.ts": ["$gt": .timestamp(Timestamp(rawValue: 0)), "$lt": .timestamp(majority)],
+      ], options: ["projection": ["prevOpTime": 1]])
+    while var entry = try later.next() {
+      while let previous = entry["prevOpTime"]?.documentValue?["ts"]?.timestampValue,
+        previous.rawValue != 0
+      {
+        start = min(start, previous)
+        let before = try client.database("local").findOne(
+          "oplog.rs", filter: ["ts": ["$gte": .timestamp(previous), "$lte": .timestamp(previous)]],
+          options: ["projection": ["prevOpTime": 1]])
+        guard let before else { break }
+        entry = before
+      }
+    }
+    return start
   }
 }
