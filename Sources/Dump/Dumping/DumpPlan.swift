@@ -114,7 +114,9 @@ struct DumpPlanner {
         options = options.filteringElements { !$0.isNamed("viewOn") && !$0.isNamed("pipeline") }
       }
     } else {
-      indexes = try handle.listIndexes(info.name).map(\.spec)
+      // One that is being built may yet be aborted; when it is not, the oplog has its commit.
+      indexes = try handle.listIndexes(info.name, includeBuildUUIDs: true)
+        .filter { $0.buildUUID == nil }.map(\.spec)
       if type == "timeseries" { source = namespace.buckets }
     }
     let metadata = CollectionMetadata(

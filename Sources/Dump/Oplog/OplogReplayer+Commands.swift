@@ -5,7 +5,7 @@ internal import MongoDB
 /// behind, index builds are refused, and views are not found. - Source: experiments.md 4.
 extension OplogReplayer {
   private static let ignored: Set<String> = [
-    "startIndexBuild", "abortIndexBuild", "setMultikeyMetadata", "dropIdent", "dbCheck",
+    "setMultikeyMetadata", "dropIdent", "dbCheck",
   ]
 
   mutating func command(_ object: Document, in database: String) throws {
@@ -27,6 +27,7 @@ extension OplogReplayer {
     case "drop": try drop(target)
     case "collMod": try modify(object, target)
     case "createIndexes", "commitIndexBuild": try addIndexes(object, target)
+    case "startIndexBuild", "abortIndexBuild": removeUnbuilt(object, target)
     case "dropIndexes", "dropIndex", "deleteIndex", "deleteIndexes":
       if let which = object["index"] {
         withCatalog { $0.remove(which, from: target.logical) }
@@ -187,6 +188,12 @@ extension OplogReplayer {
     withCatalog { catalog in
       for spec in specs { catalog.add(spec, to: target.logical) }
     }
+  }
+
+  /// A dump may list an index that was being built. It comes with the commit, if that comes.
+  private mutating func removeUnbuilt(_ object: Document, _ target: Namespace) {
+    let names = (object["indexes"]?.arrayValue ?? []).compactMap { $0.documentValue?["name"] }
+    withCatalog { $0.remove(.array(names), from: target.logical) }
   }
 
   // MARK: - Views
