@@ -57,7 +57,8 @@ struct RestorePlanner {
       var item = RestorePlan.Item(
         source: source, target: try selection.target(of: source), way: way(collection),
         count: collection.count, bytes: collection.bytes, liveCount: nil,
-        expiries: collection.indexes.compactMap { $0["expireAfterSeconds"]?.integerValue })
+        expiries: collection.indexes.compactMap { $0["expireAfterSeconds"]?.integerValue }
+          + [collection.expireAfterSeconds].compactMap(\.self))
       item.liveCount = try liveCount(item)
       items.append(item)
     }

@@ -19,8 +19,8 @@ extension RestoreRunner {
   ) throws -> [Journal.Swap] {
     let targets = Dictionary(
       items.map { (temporary.loading($0.target), $0.target) }, uniquingKeysWith: { a, _ in a })
-    let specs = Dictionary(
-      summary.collections.map { ($0.target, $0.indexSpecs) }, uniquingKeysWith: { a, _ in a })
+    let loaded = Dictionary(
+      summary.collections.map { ($0.target, $0) }, uniquingKeysWith: { a, _ in a })
     return try pool.withClient { client in
       var swaps: [Journal.Swap] = []
       // Also in databases that came into being after the base.
@@ -36,7 +36,7 @@ extension RestoreRunner {
           swaps.append(
             Journal.Swap(
               target: target, temporary: place, kept: nil, uuid: info.uuid,
-              expiries: Self.expiries(specs[place] ?? [], target)))
+              expiries: Self.expiries(loaded[place], target)))
         }
       }
       var seen: Set<Namespace> = []
@@ -49,14 +49,20 @@ extension RestoreRunner {
     }
   }
 
-  private static func expiries(_ specs: [Document], _ target: Namespace) -> [Document] {
-    specs.compactMap { spec in
+  private static func expiries(_ loaded: LoadSummary.Collection?, _ target: Namespace)
+    -> [Document]
+  {
+    var out: [Document] = (loaded?.indexSpecs ?? []).compactMap { spec in
       guard let seconds = spec["expireAfterSeconds"], let name = spec["name"] else { return nil }
       return [
         "collMod": .string(target.collection),
         "index": ["name": name, "expireAfterSeconds": seconds],
       ]
     }
+    if let seconds = loaded?.expireAfterSeconds {
+      out.append(["collMod": .string(target.collection), "expireAfterSeconds": seconds])
+    }
+    return out
   }
 
   /// How what is live will be replaced; found out before anything is loaded.

@@ -221,7 +221,8 @@ public struct BackupRunner: Sendable {
       Manifest.Collection(
         namespace: $0.namespace.description, type: $0.type, count: $0.tally.count,
         bytes: $0.tally.bytes, fingerprint: $0.tally.fingerprint.description,
-        indexes: $0.metadata?.indexes ?? [])
+        indexes: $0.metadata?.indexes ?? [],
+        expireAfterSeconds: $0.metadata?.options?["expireAfterSeconds"]?.integerValue)
     }.sorted { $0.namespace < $1.namespace }
   }
 

@@ -61,10 +61,12 @@ public struct Manifest: Sendable, Hashable {
     /// 32 hexadecimal digits, see `Fingerprint`; of the buckets for a time-series.
     public var fingerprint: String
     public var indexes: [Document]
+    /// Of the collection itself, when it is clustered or a time-series.
+    public var expireAfterSeconds: Int64?
 
     public init(
       namespace: String, type: String, count: Int64, bytes: Int64, fingerprint: String,
-      indexes: [Document]
+      indexes: [Document], expireAfterSeconds: Int64? = nil
     ) {
       self.namespace = namespace
       self.type = type
@@ -72,6 +74,7 @@ public struct Manifest: Sendable, Hashable {
       self.bytes = bytes
       self.fingerprint = fingerprint
       self.indexes = indexes
+      self.expireAfterSeconds = expireAfterSeconds
     }
   }
 
@@ -237,11 +240,13 @@ extension Manifest.File {
 
 extension Manifest.Collection {
   fileprivate var document: Document {
-    [
+    var out: Document = [
       "namespace": .string(namespace), "type": .string(type), "count": .integer(count),
       "bytes": .integer(bytes), "fingerprint": .string(fingerprint),
       "indexes": .array(indexes.map { .document($0) }),
     ]
+    if let expireAfterSeconds { out.append("expireAfterSeconds", .integer(expireAfterSeconds)) }
+    return out
   }
 
   fileprivate init(_ reader: ManifestReader) throws(BackupError) {
@@ -249,7 +254,8 @@ extension Manifest.Collection {
       namespace: try reader.string("namespace"), type: try reader.string("type"),
       count: try reader.integer("count"), bytes: try reader.integer("bytes"),
       fingerprint: try reader.string("fingerprint"),
-      indexes: try reader.parts("indexes").map(\.document))
+      indexes: try reader.parts("indexes").map(\.document),
+      expireAfterSeconds: reader.document["expireAfterSeconds"]?.integerValue)
   }
 }
 

@@ -28,8 +28,10 @@ public struct LoadOptions: Sendable {
   public var convertsLegacyIndexes = false
   /// Turn hashed indexes on dotted fields into ascending ones.
   public var fixesDottedHashIndexes = false
-  /// TTL indexes get an expiry so late that nothing is deleted (plain indexes from 6.0 on); whoever asks
-  /// for it sets the real one with collMod, see ``LoadSummary/Collection/indexSpecs``.
+  /// TTL indexes get an expiry so late that nothing is deleted (plain indexes from 6.0 on), clustered
+  /// collections and time-series none; whoever asks for it sets the real one with collMod, see
+  /// ``LoadSummary/Collection/indexSpecs`` and ``LoadSummary/Collection/expireAfterSeconds``. Without it
+  /// that of collections is set when everything is there.
   public var withholdsExpiry = false
   /// Documents that a validator refuses are loaded too.
   public var bypassesValidation = false
@@ -152,6 +154,8 @@ public struct LoadSummary: Sendable {
     public var indexes: Int
     /// What the indexes are to be in the end, in order, as the dump and a replayed oplog say.
     public var indexSpecs: [Document] = []
+    /// Of the collection itself, when it is clustered or a time-series.
+    public var expireAfterSeconds: Value?
     public var isView = false
     /// The replay has changed it, or made it.
     public var isReplayed = false

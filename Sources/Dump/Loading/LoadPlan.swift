@@ -124,8 +124,9 @@ struct CollectionCreator {
     }
   }
 
-  /// Drops it when asked to, and makes it unless it is there.
-  func create(_ item: LoadItem) throws {
+  /// Drops it when asked to, and makes it unless it is there: then it is left as it is, and the result is
+  /// false.
+  func create(_ item: LoadItem) throws -> Bool {
     let database = client.database(item.target.database)
     let name = item.target.collection
     let write = CommandOptions(writeConcern: options.writeConcern)
@@ -141,12 +142,14 @@ struct CollectionCreator {
         "ui": .binary(Binary(stored: uuid, subtype: 4)), "o": .document(command),
       ]
       _ = try client.run(["applyOps": [.document(entry)]], on: "admin", options: write)
-      return
+      return true
     }
     do throws(MongoError) { _ = try database.run(command, options: write) } catch {
-      if error.code == 48 { return try accept(item) }
-      throw error
+      guard error.code == 48 else { throw error }
+      try accept(item)
+      return false
     }
+    return true
   }
 
   /// Documents are added to a collection that is there; a view is not.
@@ -163,7 +166,9 @@ struct CollectionCreator {
     let described = item.metadata.options ?? [:]
     command.append(
       contentsOf: described.filteringElements { element in
-        !["autoIndexId", "recordIdsReplicated", "temp", "create"].contains(element.key)
+        // The expiry is set when everything is there.
+        !["autoIndexId", "recordIdsReplicated", "temp", "create", "expireAfterSeconds"]
+          .contains(element.key)
       })
     if item.role == .collection, !item.metadata.isTimeseries {
       let specs = IndexSpecs(options: options, server: server.version)

@@ -21,6 +21,8 @@ struct LoadRun: Sendable {
     var indexes: [Int]
     var progress: LoadProgress
     var notices: [String] = []
+    /// `expireAfterSeconds` of the clustered collections and time-series that were made.
+    var expiries: [Namespace: Value] = [:]
     var indexFailures: [(namespace: Namespace, error: MongoError)] = []
   }
 
@@ -78,7 +80,12 @@ struct LoadRun: Sendable {
   /// Makes the collections, several at a time: a dump may have thousands.
   func createCollections() throws {
     try parallel(items.indices.filter { items[$0].role == .collection }) { client, index in
-      try CollectionCreator(client: client, options: options, server: server).create(items[index])
+      let item = items[index]
+      let isNew = try CollectionCreator(client: client, options: options, server: server)
+        .create(item)
+      if isNew, !options.skipsOptions, let expiry = item.metadata.options?["expireAfterSeconds"] {
+        account.withLock { $0.expiries[item.target] = expiry }
+      }
     }
     if items.contains(where: { UsersLoader.target(of: $0.role) != nil }) {
       try pool.withClient { try UsersLoader(client: $0, options: options).clear() }
@@ -162,6 +169,9 @@ struct LoadRun: Sendable {
     for item in items where item.role == .collection {
       catalog.set(item.target, item.metadata.indexes)
     }
+    for (target, expiry) in account.withLock({ $0.expiries }) {
+      catalog.expire(target, after: expiry)
+    }
     for item in items where item.role == .view { catalog.addView(item.target) }
     let replayed = try pool.withClient { client in
       var replayer = OplogReplayer(
@@ -194,6 +204,22 @@ struct LoadRun: Sendable {
       let options = index.flatMap { items[$0].metadata.options }
       let built = try buildOrNote(catalog.indexes(of: namespace), on: namespace, options, client)
       if let index { account.withLock { $0.indexes[index] = built } }
+    }
+  }
+
+  /// At the very end: until then nothing may expire that an entry of the oplog still changes.
+  func setExpiries() throws {
+    guard !options.withholdsExpiry else { return }
+    let catalog = self.catalog.withLock { $0 }
+    let made = account.withLock { $0.expiries }
+    let names = catalog?.namespaces ?? Array(made.keys)
+    try pool.withClient { client in
+      for name in names {
+        guard let expiry = catalog.map({ $0.expiry(of: name) }) ?? made[name] else { continue }
+        _ = try client.run(
+          ["collMod": .string(name.collection), "expireAfterSeconds": expiry], on: name.database,
+          options: CommandOptions(writeConcern: options.writeConcern))
+      }
     }
   }
 
@@ -259,7 +285,7 @@ struct LoadRun: Sendable {
     guard !views.isEmpty else { return }
     try pool.withClient { client in
       let creator = CollectionCreator(client: client, options: options, server: server)
-      for index in views { try creator.create(items[index]) }
+      for index in views { _ = try creator.create(items[index]) }
     }
   }
 
@@ -284,6 +310,8 @@ struct LoadRun: Sendable {
         inserted: account.inserted[index], failed: account.failed[index],
         indexes: account.indexes[index])
       collection.indexSpecs = replayed?.indexes(of: item.target) ?? item.metadata.indexes
+      collection.expireAfterSeconds =
+        replayed.map { $0.expiry(of: item.target) } ?? account.expiries[item.target]
       collection.isView = item.role == .view
       if let replayed {
         collection.isReplayed = replayed.isChanged(item.target)
@@ -298,6 +326,7 @@ struct LoadRun: Sendable {
         source: replayed?.source(of: namespace) ?? namespace, target: namespace,
         tally: CollectionTally(), inserted: 0, failed: 0, indexes: 0)
       collection.indexSpecs = replayed?.indexes(of: namespace) ?? []
+      collection.expireAfterSeconds = replayed?.expiry(of: namespace)
       collection.isView = replayed?.isView(namespace) ?? false
       collection.isReplayed = true
       summary.collections.append(collection)

@@ -117,6 +117,7 @@ public struct Loader: Sendable {
     if options.replaysOplog { try options.beforeReplay?(run.summary(tallies, 0)) }
     let replayed = try run.replay()
     try run.buildIndexes()
+    try run.setExpiries()
     try run.mergeUsers()
     try run.checkIndexes()
     return run.summary(tallies, replayed)

@@ -61,14 +61,19 @@ extension OplogReplayer {
     if target.isBuckets {
       guard let series = object["timeseries"] else { return }
       var command: Document = ["create": .string(target.logical.collection), "timeseries": series]
-      for field in ["expireAfterSeconds", "storageEngine", "collation"] {
+      for field in ["storageEngine", "collation"] {
         if let value = object[field] { command.append(field, value) }
       }
-      withCatalog { $0.set(target.logical, []) }
+      withCatalog { catalog in
+        catalog.set(target.logical, [])
+        catalog.expire(target.logical, after: object["expireAfterSeconds"])
+      }
       return try make(command, target.logical)
     }
     var command: Document = ["create": .string(target.collection)]
-    let dropped: Set<String> = ["create", "recordIdsReplicated", "autoIndexId", "temp", "idIndex"]
+    let dropped: Set<String> = [
+      "create", "recordIdsReplicated", "autoIndexId", "temp", "idIndex", "expireAfterSeconds",
+    ]
     command.append(contentsOf: object.filteringElements { !dropped.contains($0.key) })
     if var index = object["idIndex"]?.documentValue, !object.has("clusteredIndex") {
       index.remove("ns")
@@ -76,6 +81,7 @@ extension OplogReplayer {
     }
     withCatalog { catalog in
       if catalog.indexes(of: target).isEmpty { catalog.set(target, []) }
+      catalog.expire(target, after: object["expireAfterSeconds"])
     }
     try make(command, target)
   }
@@ -160,12 +166,17 @@ extension OplogReplayer {
       }
       withCatalog { $0.change(index, in: target.logical) }
     }
-    let rest = object.filteringElements {
-      !["collMod", "index", "noPadding", "usePowerOf2Sizes"].contains($0.key)
+    // Set at the end: what a later entry changes must not expire before it.
+    if let expiry = object["expireAfterSeconds"] {
+      withCatalog { $0.expire(target.logical, after: expiry == "off" ? Value?.none : expiry) }
     }
+    let handled: Set<String> = [
+      "collMod", "index", "noPadding", "usePowerOf2Sizes", "expireAfterSeconds",
+    ]
+    let rest = object.filteringElements { !handled.contains($0.key) }
     guard !rest.isEmpty else {
       // The oplog of 6.0 does not say what else changed; a new feature version allows mixed schemas.
-      if target.isBuckets, !object.has("index") {
+      if target.isBuckets, !object.has("index"), !object.has("expireAfterSeconds") {
         try allowMixedSchema([target], fine: [26, 40415])
       }
       return

@@ -4,6 +4,8 @@ internal import BSON
 /// and the names of views.
 struct ReplayCatalog: Sendable {
   private var indexesByNamespace: [Namespace: [Document]] = [:]
+  /// `expireAfterSeconds` of collections themselves: clustered ones and time-series.
+  private var expiries: [Namespace: Value] = [:]
   private var views: Set<Namespace> = []
   /// What entries were applied to.
   private var changed: Set<Namespace> = []
@@ -37,6 +39,12 @@ struct ReplayCatalog: Sendable {
 
   mutating func set(_ namespace: Namespace, _ indexes: [Document]) {
     indexesByNamespace[namespace] = indexes
+  }
+
+  func expiry(of namespace: Namespace) -> Value? { expiries[namespace] }
+
+  mutating func expire(_ namespace: Namespace, after seconds: Value?) {
+    expiries[namespace] = seconds
   }
 
   /// Adds an index, or replaces the one of that name.
@@ -79,18 +87,23 @@ struct ReplayCatalog: Sendable {
     indexesByNamespace[namespace] = indexes
   }
 
-  mutating func drop(_ namespace: Namespace) { indexesByNamespace[namespace] = nil }
+  mutating func drop(_ namespace: Namespace) {
+    indexesByNamespace[namespace] = nil
+    expiries[namespace] = nil
+  }
 
   mutating func drop(database: String) {
     for namespace in indexesByNamespace.keys where namespace.database == database {
       indexesByNamespace[namespace] = nil
     }
     views = views.filter { $0.database != database }
+    expiries = expiries.filter { $0.key.database != database }
   }
 
   /// One that is not there was renamed before the dump came by: its new name is known.
   mutating func rename(_ namespace: Namespace, to target: Namespace) {
     guard let indexes = indexesByNamespace.removeValue(forKey: namespace) else { return }
     indexesByNamespace[target] = indexes
+    expiries[target] = expiries.removeValue(forKey: namespace)
   }
 }
