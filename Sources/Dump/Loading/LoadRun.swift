@@ -200,9 +200,13 @@ struct LoadRun: Sendable {
     let names = catalog.namespaces
     try parallel(Array(names.indices)) { client, place in
       let namespace = names[place]
+      let indexes = catalog.indexes(of: namespace)
+      guard !indexes.isEmpty else { return }
+      // The replay may have made it, and with other options than those of the dump.
+      let options = try client.database(namespace.database)
+        .listCollections(filter: ["name": .string(namespace.collection)]).first?.options
+      let built = try buildOrNote(indexes, on: namespace, options, client)
       let index = items.firstIndex { $0.target == namespace && $0.role == .collection }
-      let options = index.flatMap { items[$0].metadata.options }
-      let built = try buildOrNote(catalog.indexes(of: namespace), on: namespace, options, client)
       if let index { account.withLock { $0.indexes[index] = built } }
     }
   }

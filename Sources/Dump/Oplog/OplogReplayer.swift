@@ -249,60 +249,6 @@ public struct OplogReplayer {
     applied += Int64(count)
   }
 
-  private func send(_ command: Document, _ namespaces: Set<Namespace>) throws {
-    let options = CommandOptions(writeConcern: self.options.writeConcern)
-    do throws(MongoError) {
-      _ = try client.run(command, on: "admin", options: options)
-    } catch {
-      // A collection that was dropped later in the overlap is not in the dump: it is made again, and
-      // the oplog will drop it.
-      if error.code == 26, overlaps, try makeMissing(namespaces) {
-        _ = try client.run(command, on: "admin", options: options)
-        return
-      }
-      // Buckets as 5.0 has written them.
-      if error.code == 408, namespaces.contains(where: \.isBuckets) {
-        try allowMixedSchema(namespaces)
-        _ = try client.run(command, on: "admin", options: options)
-        return
-      }
-      guard error.code == 218 else { throw error }
-      throw DumpError(
-        .inconsistent, "an update's document is missing: entries before it were not applied",
-        hint: "the oplog does not fit to the data; is a slice missing?", cause: error)
-    }
-  }
-
-  /// Lets time-series take buckets that hold one field with several types, as 5.0 has written them.
-  func allowMixedSchema(_ namespaces: Set<Namespace>, fine: Set<Int> = []) throws {
-    for namespace in namespaces where namespace.isBuckets {
-      let command: Document = [
-        "collMod": .string(namespace.logical.collection),
-        "timeseriesBucketsMayHaveMixedSchemaData": true,
-      ]
-      try run(command, namespace, fine: fine)
-    }
-  }
-
-  private func makeMissing(_ namespaces: Set<Namespace>) throws(MongoError) -> Bool {
-    var made = false
-    for namespace in namespaces where try makeIfMissing(namespace) { made = true }
-    return made
-  }
-
-  /// False when it is there already.
-  private func makeIfMissing(_ namespace: Namespace) throws(MongoError) -> Bool {
-    do {
-      _ = try client.run(
-        ["create": .string(namespace.collection)], on: namespace.database,
-        options: CommandOptions(writeConcern: options.writeConcern))
-      return true
-    } catch {
-      guard error.code == 48 else { throw error }
-      return false
-    }
-  }
-
   /// On 5.0 a delete in a capped collection is refused, and the server evicts by itself.
   private mutating func evictsByItself(_ namespace: Namespace) throws -> Bool {
     guard server < ServerVersion(6, 0) else { return false }

@@ -37,6 +37,7 @@ struct ReplayCatalog: Sendable {
 
   func indexes(of namespace: Namespace) -> [Document] { indexesByNamespace[namespace] ?? [] }
 
+  /// What it has when it is made, or as a dump says.
   mutating func set(_ namespace: Namespace, _ indexes: [Document]) {
     indexesByNamespace[namespace] = indexes
   }
@@ -82,7 +83,11 @@ struct ReplayCatalog: Sendable {
       for field in ["expireAfterSeconds", "hidden", "unique", "prepareUnique"] {
         if let value = change[field] { indexes[at][field] = value }
       }
-      if indexes[at]["hidden"] == false { indexes[at].remove("hidden") }
+      // As the server lists them afterwards, and as createIndexes takes them.
+      if indexes[at]["unique"] == true { indexes[at].remove("prepareUnique") }
+      for field in ["hidden", "unique", "prepareUnique"] where indexes[at][field] == false {
+        indexes[at].remove(field)
+      }
     }
     indexesByNamespace[namespace] = indexes
   }
