@@ -11,6 +11,8 @@ struct Reload {
   var late: [LateMade]
   /// Patterns of the backup's names.
   var includes: [String]
+  /// SHA-256 of the backup's data: in another store another backup may have the same id.
+  var archive: String?
   var renames: [(from: String, to: String)]
   var end: (time: Timestamp, isInclusive: Bool)?
   /// UUIDs of what is dropped, buckets for a time-series; nil until it is about to be.
@@ -31,6 +33,7 @@ struct Reload {
       let series = late.filter { $0.view == nil }.map(\.source)
       includes = (items.map(\.source) + series).map { NamespacePattern.escape($0.description) }
     }
+    archive = manifest.data?.digest.sha256
     renames = options.renames.map { ($0.from, $0.to) }
     end = options.end
   }
@@ -72,6 +75,7 @@ extension Reload {
       "renames": .array(renames.map { .array([.string($0.from), .string($0.to)]) }),
     ]
     if let replaced { out.append("replaced", .array(replaced.map { .binary($0) })) }
+    if let archive { out.append("archive", .string(archive)) }
     if let safety { out.append("safety", .string(safety)) }
     if let end {
       out.append("end", .timestamp(end.time))
@@ -108,6 +112,7 @@ extension Reload {
     }
     end = document["end"]?.timestampValue.map { ($0, document["isInclusive"]?.isTruthy == true) }
     replaced = document["replaced"]?.arrayValue?.compactMap(\.binaryValue)
+    archive = document["archive"]?.stringValue
     safety = document["safety"]?.stringValue
   }
 }

@@ -12,56 +12,105 @@ struct RestoreRecovery {
   /// Loads what an entry of the journal says that was to be loaded in place.
   var reload: ((Document) throws -> Void)?
 
-  /// Drops what was loaded by a run that died before its first swap; completes all swaps of one that
-  /// died after it.
+  /// Drops what was loaded by a run that died before its first swap; completes one that died after it,
+  /// when it was at work on the same databases. Others are not ours to change.
   ///
   /// - Parameters:
   ///   - databases: those of the restore that is about to begin.
   ///   - only: one entry of the journal.
-  /// - Throws: ``BackupError`` `.locked` when another restore is at work on one of them.
+  /// - Throws: ``BackupError`` `.locked` when another restore is at work on one of them, `.conflict` when
+  ///   what is there now is not what it was about to replace.
   func run(databases: Set<String>, only: String? = nil) throws {
     let journal = Journal(client: client)
     for document in try journal.open() {
       guard let token = document["_id"]?.stringValue, only == nil || only == token else { continue }
       let theirs = (document["databases"]?.arrayValue ?? []).compactMap(\.stringValue)
+      let isOurs = !databases.isDisjoint(with: theirs)
       let holder = document["holder"]?.documentValue.flatMap { LockHolder($0) }
-      let isAbandoned = document["isAbandoned"]?.isTruthy == true
-      if let holder, !options.takesOver, !isAbandoned, isAlive(holder) {
-        guard databases.isDisjoint(with: theirs) else { throw busy(holder) }
-        continue
+      if let holder, document["isAbandoned"]?.isTruthy != true, isAlive(holder) {
+        guard isOurs else { continue }
+        guard options.takesOver else { throw busy(holder) }
       }
       let state = document["state"]?.stringValue.flatMap { Journal.State(rawValue: $0) }
-      if state == .swapping {
-        options.notice?("an earlier restore died while it swapped: completing it")
-        let swaps = (document["swaps"]?.arrayValue ?? []).compactMap { value in
-          value.documentValue.flatMap { Journal.Swap($0) }
-        }
-        let swapper = Swapper(client: client, options: options)
-        let way =
-          document["way"]?.stringValue.flatMap { Swapper.Way(rawValue: $0) } ?? .replaceCollecting
-        for swap in swaps {
-          try requireOwn(swap, token)
-          try swapper.swap(swap, way) { try journal.replacing(token, swap.target, $0) }
-        }
-        try journal.confirm(token, options)
-        try drop(try Temporary(token: token).stem, except: swaps.compactMap(\.kept))
-        let safety = document["safety"]?.stringValue
-        for kept in try settle(swaps, safety) {
-          options.notice?("what was replaced is kept as \(kept)")
-        }
-      }
-      if state == .swapping || state == .reloading {
-        try addLateWrites(token)
-        try reload?(document)
+      if state == .loading || state == nil {
+        try drop(try Temporary(token: token).stem)
+        options.notice?("removed what an earlier restore had loaded before it died")
+      } else if isOurs {
+        try complete(document, token, isSwapping: state == .swapping)
         let mark = TimelineEnd(
           backup: document["backup"]?.stringValue ?? "", run: token, databases: theirs)
         try? mark.leave(.after, client)
       } else {
-        try drop(try Temporary(token: token).stem)
-        options.notice?("removed what an earlier restore had loaded before it died")
+        let backup = document["backup"]?.stringValue ?? "a backup"
+        options.notice?(
+          "a restore of \(backup) has not been completed (\(theirs.sorted().joined(separator: ", "))): "
+            + "run it again, which completes it first")
+        continue
       }
       try journal.end(token)
     }
+  }
+
+  private func complete(_ document: Document, _ token: String, isSwapping: Bool) throws {
+    if isSwapping {
+      options.notice?("an earlier restore died while it swapped: completing it")
+      let swaps = (document["swaps"]?.arrayValue ?? []).compactMap { value in
+        value.documentValue.flatMap { Journal.Swap($0) }
+      }
+      let way =
+        document["way"]?.stringValue.flatMap { Swapper.Way(rawValue: $0) } ?? .replaceCollecting
+      let swapper = Swapper(client: client, options: options)
+      let journal = Journal(client: client)
+      for swap in swaps { try requireOwn(swap, token) }
+      for swap in try swaps.filter({ try isPossible($0, swapper) }) {
+        let notices = try swapper.swap(swap, way) { try journal.replacing(token, swap.target, $0) }
+        for notice in notices { options.notice?(notice) }
+      }
+      try journal.confirm(token, options)
+      try drop(try Temporary(token: token).stem, except: swaps.compactMap(\.kept))
+      for kept in try settle(swaps, document["safety"]?.stringValue) {
+        options.notice?("what was replaced is kept as \(kept)")
+      }
+    }
+    do {
+      try addLateWrites(token)
+      try reload?(document)
+    } catch let error as BackupError {
+      // What the oplog, or the store, does not have any more can never be done.
+      guard options.takesOver, error.code == .gap || error.code == .conflict else { throw error }
+      options.notice?("\(error.message): left as it is")
+    }
+  }
+
+  /// Whether a swap can still be made, and would replace what it was meant to.
+  private func isPossible(_ swap: Journal.Swap, _ swapper: Swapper) throws -> Bool {
+    let live = try swapper.info(swap.target)
+    if let uuid = live?.uuid, uuid == swap.uuid { return true }
+    let hint =
+      "look at what is there; --take-over completes the earlier restore as far as it can be, and then "
+      + "makes this one"
+    if let live, live.type != .collection {
+      guard options.takesOver else { throw Swapper.otherKind(swap.target, hint) }
+    } else if try swapper.uuid(swap.temporary) == nil {
+      guard options.takesOver else {
+        throw BackupError(
+          .conflict,
+          "an earlier restore cannot be completed: what it had loaded is not there any more",
+          namespace: swap.target.description, hint: hint)
+      }
+    } else if let uuid = live?.uuid, !swap.replaced.contains(uuid) {
+      guard options.takesOver else {
+        throw BackupError(
+          .conflict,
+          "an earlier restore cannot be completed: what it was about to replace has been made anew",
+          namespace: swap.target.description, hint: hint)
+      }
+      return true
+    } else {
+      return true
+    }
+    options.notice?("\(swap.target) is left as it is")
+    return false
   }
 
   /// A journal that names other collections than those of its token is not believed.

@@ -49,7 +49,9 @@ extension RestoreRunner {
     guard let token = entry["_id"]?.stringValue, let id = entry["backup"]?.stringValue,
       let reload = entry["reload"]?.documentValue.flatMap({ Reload($0) }), !reload.isEmpty
     else { return }
-    guard let set = try Catalog(store).set(id), set.isGood else {
+    guard let set = try Catalog(store).set(id), set.isGood,
+      set.manifest?.data?.digest.sha256 == reload.archive
+    else {
       throw BackupError(
         .conflict,
         "an earlier restore died while it loaded from a backup that is not in this store",

@@ -101,8 +101,13 @@ extension RestoreRunner {
       let swapper = Swapper(client: client, options: options)
       let prepared = try swaps.map { swap -> Journal.Swap in
         var swap = swap
+        let live = try swapper.info(swap.target)
+        if let live, live.type != .collection {
+          throw Swapper.otherKind(
+            swap.target, "rename or drop it, or give the restored one another name with --rename")
+        }
         if way == .exchange { swap.kept = temporary.kept(swap.target) }
-        swap.replaced = try swapper.uuid(swap.target).map { [$0] } ?? []
+        swap.replaced = live?.uuid.map { [$0] } ?? []
         return swap
       }
       // Without a safety backup that could get its writes, nothing that comes from now on is dropped.
@@ -118,7 +123,11 @@ extension RestoreRunner {
         temporary.token, prepared, way, safety: report.safetyBackup, reload: reload)
       options.notice?("swapping \(prepared.count) collections into place")
       for swap in prepared {
-        try swapper.swap(swap, way) { try journal.replacing(temporary.token, swap.target, $0) }
+        let notices = try swapper.swap(swap, way) {
+          try journal.replacing(temporary.token, swap.target, $0)
+        }
+        for notice in notices { options.notice?(notice) }
+        report.notices += notices
         report.restored.append(swap.target)
       }
       try journal.confirm(temporary.token, options)

@@ -177,7 +177,7 @@ public struct RestoreRunner: Sendable {
         guard let entry = try journal.entry(temporary.token) else { return error }
         guard entry["state"]?.stringValue == Journal.State.loading.rawValue else {
           try journal.abandon(temporary.token)
-          return error
+          return Self.unfinished(error)
         }
         try RestoreRecovery(client: client, options: options).drop(temporary.stem)
         try journal.end(temporary.token)
@@ -185,8 +185,25 @@ public struct RestoreRunner: Sendable {
       }
     } catch _ {
       // The next run does it.
+      return Self.unfinished(error)
+    }
+  }
+
+  private static func unfinished(_ error: any Error) -> any Error {
+    let hint = "run the same restore again: it completes, or takes back, what this one has begun"
+    if var error = error as? BackupError {
+      error.hint = error.hint ?? hint
       return error
     }
+    if var error = error as? MongoError {
+      error.hint = error.hint ?? hint
+      return error
+    }
+    if var error = error as? DumpError {
+      error.hint = error.hint ?? hint
+      return error
+    }
+    return error
   }
 
   /// What is to be swapped, under temporary names. What a replay creates gets a name with a prefix.

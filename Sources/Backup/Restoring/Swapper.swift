@@ -51,10 +51,12 @@ struct Swapper {
   ///
   /// Not confirmed by a majority yet: ``Journal/confirm(_:_:)`` is for all of them.
   ///
+  /// Nothing but the server stops it once it has begun: half of the swaps would be worse than none.
   /// - Parameter willReplace: told of the UUID of what is about to be replaced, unless the journal has it.
+  /// - Returns: what could not be done, and is no reason to leave the other swaps undone.
   func swap(
     _ swap: Journal.Swap, _ way: Way, willReplace: (Binary) throws -> Void = { _ in }
-  ) throws {
+  ) throws -> [String] {
     // A waiting rename stalls all writers of its target: short tries with pauses between them. What a
     // try has done is seen in the server only: its answer may be lost or about something else.
     for attempt in 1... {
@@ -76,7 +78,7 @@ struct Swapper {
         Pause.milliseconds(500)
       }
     }
-    try expire(swap)
+    return try expire(swap)
   }
 
   private func attemptSwap(_ swap: Journal.Swap, _ way: Way, live: Binary?) throws {
@@ -114,6 +116,12 @@ struct Swapper {
       hint: "rename or drop it, and run the same restore again: it completes this one")
   }
 
+  static func otherKind(_ namespace: Namespace, _ hint: String) -> BackupError {
+    BackupError(
+      .conflict, "a view or a time-series has this name now", namespace: namespace.description,
+      hint: hint)
+  }
+
   /// With their UUIDs a second time of the same renames changes nothing, on any version: without
   /// them it would put the new data where the replaced is kept.
   private func exchange(_ renames: [(from: Namespace, to: Namespace, uuid: Binary)]) throws {
@@ -133,19 +141,28 @@ struct Swapper {
   private static let brief = CommandOptions(
     writeConcern: ["w": 1], maxTime: .milliseconds(500))
 
-  private func expire(_ swap: Journal.Swap) throws {
-    for command in swap.expiries {
-      do { _ = try client.run(command, on: swap.target.database, options: .majority) } catch {
-        throw BackupError(
-          .conflict, "a TTL index did not get its expiry",
-          namespace: swap.target.description, hint: "set it with collMod", cause: error)
+  private func expire(_ swap: Journal.Swap) throws -> [String] {
+    try swap.expiries.compactMap { command -> String? in
+      do {
+        _ = try client.run(command, on: swap.target.database, options: .majority)
+        return nil
+      } catch let error as MongoError {
+        guard !error.isNetwork, !error.isNotPrimary else { throw error }
+        let index = command["index"]?.documentValue?["name"]?.stringValue ?? "?"
+        return
+          "the TTL index \(index) of \(swap.target) did not get its expiry (\(error.message)): "
+          + "set it with collMod"
       }
     }
   }
 
   func uuid(_ namespace: Namespace) throws -> Binary? {
+    try info(namespace)?.uuid
+  }
+
+  func info(_ namespace: Namespace) throws -> CollectionInfo? {
     try client.database(namespace.database).listCollections(
       filter: ["name": .string(namespace.collection)]
-    ).first?.uuid
+    ).first
   }
 }

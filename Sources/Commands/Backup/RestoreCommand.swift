@@ -68,7 +68,8 @@ struct RestoreCommand: LeafCommand {
   var writersStopped = false
 
   @Flag(
-    name: .customLong("take-over"), help: "A restore of another machine that is not over is dead.")
+    name: .customLong("take-over"),
+    help: "An unfinished restore is dead: complete what can be completed of it.")
   var takeOver = false
 
   @Flag(help: "Choose from a list.")
