@@ -25,7 +25,10 @@ struct HiddenMemberTests {
     var all = Dictionary(
       (report["checks"]?.arrayValue ?? []).compactMap(\.documentValue)
         .map { ($0["id"]?.stringValue ?? "", $0) }, uniquingKeysWith: { first, _ in first })
-    all["members of index use"] = ["message": .string(members.joined(separator: " "))]
+    let notes = (report["notes"]?.arrayValue ?? []).compactMap(\.stringValue)
+    all["members of index use"] = [
+      "message": .string((members + notes).joined(separator: " "))
+    ]
     return all
   }
 
