@@ -19,6 +19,7 @@ extension WindowJournal {
     journal.isFinished = document["finished"]?.boolValue ?? false
     journal.entries = entries(document["stages"])
     journal.past = entries(document["attempts"])
+    journal.answers = answers(document["answers"])
     journal.notes = (document["notes"]?.arrayValue ?? []).compactMap(\.stringValue)
     journal.backup = document["backup"]?.stringValue
     journal.mayHaveChanged = document["mayHaveChanged"]?.boolValue ?? false
@@ -49,6 +50,17 @@ extension WindowJournal {
     }
   }
 
+  private static func answers(_ list: Value?) -> [Answer] {
+    (list?.arrayValue ?? []).compactMap(\.documentValue).compactMap { fields in
+      guard let title = fields["title"]?.stringValue,
+        let state = State(rawValue: fields["state"]?.stringValue ?? "")
+      else { return nil }
+      return Answer(
+        title: title, state: state, startedAt: fields["startedAt"]?.integerValue ?? 0,
+        duration: fields["durationMs"]?.integerValue ?? 0)
+    }
+  }
+
   private static func recovery(_ fields: Document?) -> Recovery? {
     guard let fields, let stage = WindowStage(rawValue: fields["stage"]?.stringValue ?? ""),
       let code = fields["exitCode"]?.integerValue
@@ -70,7 +82,14 @@ extension WindowJournal {
       "backup": .string(optional: backup), "mayHaveChanged": .bool(mayHaveChanged),
       "mayBeStopped": .bool(mayBeStopped), "inLedger": inLedger.map { .strings($0) } ?? .null,
       "migrators": .array(migrators.map { .integer($0) }),
-      "stages": Self.json(entries), "attempts": Self.json(past), "notes": .strings(notes),
+      "stages": Self.json(entries), "attempts": Self.json(past),
+      "answers": .array(
+        answers.map {
+          [
+            "title": .string($0.title), "state": .string($0.state.rawValue),
+            "startedAt": .integer($0.startedAt), "durationMs": .integer($0.duration),
+          ]
+        }), "notes": .strings(notes),
       "recovery": recovery.map {
         [
           "stage": .string($0.stage.rawValue), "exitCode": .integer(Int64($0.status.rawValue)),

@@ -33,6 +33,16 @@ struct WindowJournal: Sendable, Hashable {
     var isBack = false
   }
 
+  /// What was done about a failure, for the timeline.
+  struct Answer: Sendable, Hashable {
+    var title: String
+    var state: State
+    /// Milliseconds since 1970.
+    var startedAt: Int64
+    /// Milliseconds.
+    var duration: Int64
+  }
+
   /// A process that a killed window leaves behind.
   struct Process: Sendable, Hashable {
     /// Its group, too.
@@ -46,6 +56,7 @@ struct WindowJournal: Sendable, Hashable {
   var entries: [Entry] = []
   /// Attempts that later ones follow.
   var past: [Entry] = []
+  var answers: [Answer] = []
   var notes: [String] = []
   /// The id of the backup that this window made.
   var backup: String?

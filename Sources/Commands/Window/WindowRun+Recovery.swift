@@ -34,7 +34,9 @@ extension WindowRun {
       (failure.isBack, starts) = takeBack(failure, actions)
     }
     if starts {
+      let started = Clock.now()
       let failed = (try? actions.hooks(window.start))?.status != .done
+      if !window.start.isEmpty { answered("start services again", since: started, failed) }
       journal.mayBeStopped = failed
       journal.notes.append(
         failed
@@ -53,6 +55,14 @@ extension WindowRun {
     return failure.status
   }
 
+  /// Puts what was done about a failure on the timeline.
+  private func answered(_ title: String, since started: Int64, _ isFailed: Bool) {
+    journal.answers.append(
+      .init(
+        title: title, state: isFailed ? .failed : .done, startedAt: started,
+        duration: max(0, Clock.now() - started)))
+  }
+
   /// Whether the database is as it was, and whether the services may start.
   private func takeBack(
     _ failure: WindowJournal.Recovery, _ actions: WindowActions
@@ -68,6 +78,7 @@ extension WindowRun {
     }
     context.console.status("\("==", .dim) \("on failure: \(onFailure.rawValue)", .bold)")
     let outcome: WindowActions.TakenBack
+    let started = Clock.now()
     do {
       outcome = try onFailure == .down ? actions.down() : actions.restore()
     } catch {
@@ -75,6 +86,9 @@ extension WindowRun {
       context.console.report(report)
       outcome = .failed(report.message)
     }
+    var isFailed = false
+    if case .failed = outcome { isFailed = true }
+    answered("on failure: \(onFailure.rawValue)", since: started, isFailed)
     switch outcome {
     case .nothing:
       journal.notes.append(

@@ -301,6 +301,12 @@ final class WindowRun {
         state: TimelineEntry.State(rawValue: entry.state.rawValue) ?? .running,
         detail: entry.detail)
     }
+    report.timeline += journal.answers.map { answer in
+      TimelineEntry(
+        answer.title, startedAt: answer.startedAt, duration: answer.duration,
+        state: TimelineEntry.State(rawValue: answer.state.rawValue) ?? .done)
+    }
+    report.timeline.sort { $0.startedAt < $1.startedAt }
     report.notes = journal.notes
     for phase in Phase.allCases {
       guard let found = evidence(phase) else { continue }

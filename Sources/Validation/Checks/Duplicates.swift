@@ -45,7 +45,7 @@ struct Duplicates {
     return [
       .found(
         id, subject, rule.header.severity,
-        "\(Words.counted(tally.values, "values")) are in more than one document, "
+        "\(Words.counted(tally.values, "values")) \(tally.values == 1 ? "is" : "are") in more than one document, "
           + "\(Words.counted(tally.surplus, "documents")) too many",
         lookedAt: amount, findings: tally.values,
         evidence: Evidence(

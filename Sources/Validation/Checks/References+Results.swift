@@ -22,7 +22,8 @@ extension References {
       results.append(
         .found(
           "null-references", subject, rule.header.severity,
-          "\(Words.counted(tally.nulls, "documents")) have no \(rule.from.path)",
+          "\(Words.counted(tally.nulls, "documents")) \(tally.nulls == 1 ? "has" : "have") no "
+            + rule.from.path,
           lookedAt: amount, findings: tally.nulls,
           cause: "the field is null or missing, and the rule does not say nullable: true",
           command: Words.find(rule.from.collection, [rule.from.path: nil]),
@@ -40,7 +41,8 @@ extension References {
     }
     return .found(
       "orphaned-references", subject, rule.header.severity,
-      "\(Words.counted(tally.orphans, "references")) lead to no document of "
+      "\(Words.counted(tally.orphans, "references")) \(tally.orphans == 1 ? "leads" : "lead") to "
+        + "no document of "
         + rule.to.collection, lookedAt: amount, findings: tally.orphans,
       evidence: Evidence(columns: ["_id", rule.from.path, "documents"], rows: rows),
       cause: "the target was deleted, never existed, or has another type", command: command,

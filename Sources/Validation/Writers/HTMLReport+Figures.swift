@@ -11,7 +11,7 @@ extension HTMLReport {
       guard !metrics.isEmpty else { continue }
       // What changed is what one looks for.
       let ordered =
-        metrics.filter { $0.before != $0.after } + metrics.filter { $0.before == $0.after }
+        (0...3).flatMap { rank in metrics.filter { Self.rank($0) == rank } }
       out.raw("<div class=\"card\">")
       out.element("h3", group.title)
       for metric in ordered.prefix(Self.openFigures) { figure(metric, &out) }
@@ -24,6 +24,14 @@ extension HTMLReport {
       out.raw("</div>\n")
     }
     out.raw("</section>\n")
+  }
+
+  /// What changed first, then what is new or gone, what is as it was, and what is new and empty.
+  private static func rank(_ metric: Metric) -> Int {
+    guard metric.before == nil || metric.after == nil else {
+      return metric.before == metric.after ? 2 : 0
+    }
+    return max(metric.before ?? 0, metric.after ?? 0) > 0 ? 1 : 3
   }
 
   private static let openFigures = 12
@@ -40,6 +48,7 @@ extension HTMLReport {
     out.element("span", "\(before) → \(after)  (\(change))", "numbers")
     out.raw("</div>")
     let most = max(metric.before ?? 0, metric.after ?? 0)
+    guard most > 0 else { return out.raw("</div>\n") }
     out.raw("<svg viewBox=\"0 0 100 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\">")
     bar(metric.before, of: most, y: 1, "b", &out)
     bar(metric.after, of: most, y: 6.5, "a", &out)
