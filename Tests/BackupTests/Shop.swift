@@ -27,7 +27,7 @@ struct Shop {
     }
   }
 
-  private func fill() throws {
+  func fill() throws {
     try server.withDatabase { database in
       _ = try database.run(["create": "orders", "validator": ["n": ["$type": "int"]]])
       _ = try database.run([

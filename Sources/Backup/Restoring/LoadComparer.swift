@@ -38,6 +38,8 @@ final class LoadComparer: Sendable {
     let target: Namespace
     let isView: Bool
     let expires: Bool
+    /// Under the name that others know.
+    let isInPlace: Bool
   }
 
   private let manifest: Manifest
@@ -60,7 +62,12 @@ final class LoadComparer: Sendable {
       items.map { item, place in
         // Beside, the expiry is withheld until the swap.
         let expires = item.way != .swap && !item.expiries.isEmpty
-        return (place, Place(target: item.target, isView: item.way == .view, expires: expires))
+        return (
+          place,
+          Place(
+            target: item.target, isView: item.way == .view, expires: expires,
+            isInPlace: item.way != .swap && !options.comparesExpiring)
+        )
       }, uniquingKeysWith: { a, _ in a })
   }
 
@@ -119,6 +126,11 @@ final class LoadComparer: Sendable {
     let twice = Int64(failures.duplicates(in: loaded.target))
     if twice > 0, found.count == wanted.count - twice {
       result.reason = "\(twice) documents were read twice, while they were replaced"
+      return result
+    }
+    if place.isInPlace, found.count > wanted.count {
+      result.extent = .none
+      result.reason = "somebody writes to it meanwhile"
       return result
     }
     if found.count < wanted.count, let reason = try shrinks(loaded.target, reader.client) {

@@ -204,7 +204,9 @@ struct RestoreRecovery {
   func drop(_ stem: String, except kept: [Namespace] = []) throws {
     for database in try Self.databases(client) {
       for info in try client.database(database).listCollections()
-      where info.name.hasPrefix(stem) && !kept.contains(Namespace(database, info.name)) {
+      where info.name.hasPrefix(stem) && !info.name.hasPrefix(stem + Temporary.asideMark)
+        && !kept.contains(Namespace(database, info.name))
+      {
         try client.database(database).drop(info.name)
       }
     }

@@ -19,9 +19,13 @@ extension RestoreRunner {
       }
       reload.replaced = try reload.targets.compactMap { try Self.dataUUID($0, client) }
       reload.safety = report.safetyBackup
+      if reload.replaced?.isEmpty == false { try warn(client, &report) }
       try journal.reloading(token, reload)
       options.notice?("loading \(reload.items.count) collections and views in place")
       for target in reload.targets where !target.collection.hasPrefix("system.") {
+        // What has come into being since is put aside when its name is needed.
+        let live = try Self.dataUUID(target, client)
+        if let live, reload.replaced?.contains(live) != true { continue }
         try client.database(target.database).drop(target.collection)
       }
       try journal.confirm(token, options)
@@ -34,12 +38,29 @@ extension RestoreRunner {
     }
     let targets = Set(reload.items.map(\.target))
     report.compared.removeAll { targets.contains($0.namespace) }
+    let asides = Asides(pool: pool, options: options, temporary: try Temporary(token: token))
     let summary = try load(
       manifest, oplog, reload.items.map { ($0, $0.target) }, selection: planner,
-      withholdsExpiry: false, &report)
+      withholdsExpiry: false, &report, asides: asides)
+    report.kept += try pool.withClient { client in
+      try RestoreRecovery(client: client, options: options, store: store)
+        .settle(asides.swaps, report.safetyBackup)
+    }
     report.documents += summary.inserted
     report.replayed = max(report.replayed, summary.replayed)
     report.restored += reload.items.map(\.target)
+  }
+
+  /// Where no oplog can tell what is written after the safety backup, it is said.
+  private func warn(_ client: Client, _ report: inout RestoreReport) throws {
+    guard report.safetyBackup != nil, !options.writersAreStopped,
+      !LateWrites(client: client, store: store, options: options).isPossible()
+    else { return }
+    let text =
+      "the oplog cannot be read: what is written between the safety backup and the loading in place "
+      + "is in neither; stop the application"
+    report.notices.append(text)
+    options.notice?(text)
   }
 
   /// Does what a run that died has not done any more. What is there now may have been written to

@@ -253,7 +253,7 @@ public struct RestoreRunner: Sendable {
   func load(
     _ manifest: Manifest, _ oplog: ReplaySource?,
     _ items: [(item: RestorePlan.Item, place: Namespace)], selection: NamespaceSelection,
-    withholdsExpiry: Bool, _ report: inout RestoreReport,
+    withholdsExpiry: Bool, _ report: inout RestoreReport, asides: Asides? = nil,
     users: LoadOptions.UserLoading = .never
   ) throws -> LoadSummary {
     guard let data = manifest.data else {
@@ -284,6 +284,7 @@ public struct RestoreRunner: Sendable {
     load.failed = { failures.note($0) }
     let comparer = LoadComparer(manifest, items, pool: pool, options: options, failures: failures)
     // Not worth replaying over what is not whole.
+    if let asides { load.freesName = { try asides.free($0) } }
     load.beforeReplay = { summary in
       try failures.check()
       try comparer.documents(summary, hasIndexes: false)

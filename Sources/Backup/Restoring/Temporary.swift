@@ -42,6 +42,15 @@ struct Temporary: Sendable {
     Namespace(target.database, stem + "k" + hash(target))
   }
 
+  /// A place for what somebody has made under a name that was free for a moment. It is never dropped by its
+  /// name: it may be all there is of an application's writes.
+  func aside(_ target: Namespace, _ number: Int) -> Namespace {
+    Namespace(target.database, stem + Self.asideMark + hash(target) + ".\(number)")
+  }
+
+  /// No collection that a replay makes gets this after the stem: no name begins with a dot.
+  static let asideMark = ".aside."
+
   /// Whether a name is of this run.
   func owns(_ namespace: Namespace) -> Bool { namespace.collection.hasPrefix(stem) }
 

@@ -130,7 +130,7 @@ struct CollectionCreator {
     let database = client.database(item.target.database)
     let name = item.target.collection
     let write = CommandOptions(writeConcern: options.writeConcern)
-    if options.drop, !name.hasPrefix("system.") {
+    if options.drop, options.freesName == nil, !name.hasPrefix("system.") {
       try database.drop(name, options: write)
     }
     let command = command(item)
@@ -144,12 +144,22 @@ struct CollectionCreator {
       _ = try client.run(["applyOps": [.document(entry)]], on: "admin", options: write)
       return true
     }
-    do throws(MongoError) { _ = try database.run(command, options: write) } catch {
-      guard error.code == 48 else { throw error }
-      try accept(item)
-      return false
+    for _ in 0..<100 {
+      do throws(MongoError) {
+        _ = try database.run(command, options: write)
+        return true
+      } catch {
+        guard error.code == 48 else { throw error }
+        guard let frees = options.freesName else {
+          try accept(item)
+          return false
+        }
+        if try !frees(item.target) { try database.drop(name, options: write) }
+      }
     }
-    return true
+    throw DumpError(
+      .conflict, "somebody makes it again and again", namespace: item.target.description,
+      hint: "stop the application")
   }
 
   /// Documents are added to a collection that is there; a view is not.

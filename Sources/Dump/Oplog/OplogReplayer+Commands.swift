@@ -94,6 +94,7 @@ extension OplogReplayer {
     } catch {
       guard error.code == 48 else { throw error }
       guard options.drop, !overlaps else { return }
+      if try options.freesName?(target) == true { return try make(command, target) }
       try run(["drop": .string(target.collection)], target, fine: [26])
       try runNow(command, target)
     }
@@ -138,11 +139,12 @@ extension OplogReplayer {
     forgetCollections()
     let source = try options.selection.target(of: from)
     let target = try options.selection.target(of: to)
+    var drops = object["dropTarget"].map { $0 != false } ?? false
+    // Onto a name that was free then: what has it now is none of the dump's.
+    if !drops, options.drop, !overlaps { drops = try options.freesName?(target) != true }
     let command: Document = [
       "renameCollection": .string(source.description), "to": .string(target.description),
-      // Onto a name that was free then: what has it now is none of the dump's.
-      "dropTarget": .bool(
-        object["dropTarget"].map { $0 != false } ?? false || (options.drop && !overlaps)),
+      "dropTarget": .bool(drops),
     ]
     // 26: in the overlap it may have been renamed already when the dump came by.
     // After the overlap it would leave the target as it was without a word.
