@@ -68,7 +68,8 @@ extension Reload {
           var entry: Document = [
             "source": .string(item.source.description), "target": .string(item.target.description),
           ]
-          if let view = item.view { entry.append("view", .document(view)) }
+          // As bytes: servers before 5.0 refuse an update that stores a name with `$` (52).
+          if let view = item.view { entry.append("view", .binary(Binary(bytes: view.bytes))) }
           return .document(entry)
         }),
       "includes": .array(includes.map { .string($0) }),
@@ -101,7 +102,13 @@ extension Reload {
       guard let source = entry["source"]?.stringValue.flatMap({ Namespace($0) }),
         let target = entry["target"]?.stringValue.flatMap({ Namespace($0) })
       else { return nil }
-      return LateMade(source: source, target: target, view: entry["view"]?.documentValue)
+      guard let stored = entry["view"] else {
+        return LateMade(source: source, target: target, view: nil)
+      }
+      guard let bytes = stored.binaryValue?.stored, let view = try? Document(bytes: bytes) else {
+        return nil
+      }
+      return LateMade(source: source, target: target, view: view)
     }
     includes = (document["includes"]?.arrayValue ?? []).compactMap(\.stringValue)
     renames = (document["renames"]?.arrayValue ?? []).compactMap { pair in
