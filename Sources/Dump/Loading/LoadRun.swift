@@ -278,8 +278,15 @@ struct LoadRun: Sendable {
     if case .replicaSet = server.topology, server.version >= ServerVersion(4, 4) {
       command.append("commitQuorum", "majority")
     }
-    _ = try client.run(
-      command, on: target.database, options: CommandOptions(writeConcern: options.writeConcern))
+    let concern = CommandOptions(writeConcern: options.writeConcern)
+    do throws(MongoError) {
+      _ = try client.run(command, on: target.database, options: concern)
+    } catch {
+      // While the feature version is 4.2 still, 4.4 refuses it, and waits for nobody.
+      guard command.has("commitQuorum"), error.message.contains("commitQuorum") else { throw error }
+      command.remove("commitQuorum")
+      _ = try client.run(command, on: target.database, options: concern)
+    }
     return specs.count
   }
 
