@@ -63,6 +63,26 @@ import Testing
     #expect(try store.folders().contains(half) == false)
   }
 
+  @Test("what a restore that died has used is kept for a day, so that it can be completed")
+  func deadUse() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    let child = try RunningProgram(["true"], input: false, output: false)
+    _ = child.wait()
+    for (purpose, hours) in [("restore", 1), ("restore", 25), ("drill", 1)] as [(String, Int64)] {
+      var holder = LockHolder.current(purpose)
+      holder.pid = child.pid
+      holder.processStart = 1
+      holder.heartbeat -= hours * 3600
+      var document = holder.document
+      document.append("sets", .array([.string("\(purpose)\(hours)")]))
+      try store.put(
+        "locks/uses/\(purpose)\(hours).json", bytes: Array(document.extendedJSON(.relaxed).utf8))
+    }
+    #expect(try StoreUse.claims(store).map(\.sets) == [["restore1"]])
+    #expect(try store.list("locks/uses", recursively: true).count == 1)
+  }
+
   @Test("pruning leaves alone the slices that a recovery needs")
   func slicesInUse() throws {
     let scratch = try ScratchFolder()

@@ -20,6 +20,8 @@ final class StoreUse: Sendable {
   /// Seconds without a renewal. Long, because clocks differ, and a set that goes a few hours later harms
   /// nobody.
   private static let patience: Int64 = 21_600
+  /// Seconds that somebody has for completing a restore.
+  private static let completion: Int64 = 86_400
 
   private let store: any Store
   private let name: String
@@ -66,7 +68,7 @@ final class StoreUse: Sendable {
       guard let document = try? ExtendedJSON.parseDocument(utf8: bytes),
         let holder = LockHolder(document)
       else { continue }
-      if holder.isStale(now: Moment.now(), patience: Self.patience) {
+      if isOver(holder) {
         try store.delete(entry.name)
         continue
       }
@@ -77,6 +79,14 @@ final class StoreUse: Sendable {
           oplogFrom: document["oplogFrom"]?.stringValue.flatMap { OplogTime.parse($0) }))
     }
     return claims
+  }
+
+  /// A restore that died in the middle of its swaps is completed by the next, from the same set.
+  private static func isOver(_ holder: LockHolder) -> Bool {
+    let now = Moment.now()
+    return holder.purpose == "restore"
+      ? now - holder.heartbeat > Self.completion
+      : holder.isStale(now: now, patience: Self.patience)
   }
 
   private func write() throws(BackupError) {
