@@ -213,8 +213,7 @@ public struct BackupRunner: Sendable {
     var consistency = Manifest.Consistency()
     consistency.mode = summary.mode.rawValue
     consistency.time = summary.clusterTime
-    consistency.oplogStart =
-      summary.replayStart == summary.clusterTime ? nil : summary.replayStart
+    consistency.oplogStart = summary.replayStart
     consistency.oplogEnd = summary.oplogEnd
     manifest.consistency = consistency
     manifest.collections = summary.collections.filter { $0.namespace != .oplog }.map {

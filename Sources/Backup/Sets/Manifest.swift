@@ -115,7 +115,7 @@ public struct Manifest: Sendable, Hashable {
     /// Where recovery to a later time has to begin to replay.
     public var replayStart: Timestamp? { oplogStart ?? time }
     /// Whether the entry of that time is needed too.
-    var includesReplayStart: Bool { replayStart != time }
+    var includesReplayStart: Bool { oplogStart != nil }
   }
 
   public var id: String

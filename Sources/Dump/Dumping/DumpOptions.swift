@@ -120,8 +120,8 @@ public struct DumpSummary: Sendable {
   /// The first and last entry that an oplog mode needs, both inclusive.
   public var oplogStart: Timestamp?
   public var oplogEnd: Timestamp?
-  /// Where to begin to replay what happened later: at the snapshot, or before it where a transaction had
-  /// begun that it does not show yet; inclusive then.
+  /// The first entry, inclusive, that a replay of what happened later needs: of a snapshot that of the oldest
+  /// transaction that had begun and that it does not show, nil without one.
   public var replayStart: Timestamp?
   public var serverVersion = ""
   public var toolVersion = ""

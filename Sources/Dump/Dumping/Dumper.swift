@@ -109,7 +109,7 @@ public struct Dumper: Sendable {
       case .snapshot(let time):
         summary.mode = .snapshot
         summary.clusterTime = time
-        summary.replayStart = tail.begun(by: time) ?? time
+        summary.replayStart = tail.begun(by: time)
         notices += try laterChanges(basis, tail, time, end)
         tail.stop()
       case .majority, .local:
