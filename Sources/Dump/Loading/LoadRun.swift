@@ -172,7 +172,9 @@ struct LoadRun: Sendable {
     for (target, expiry) in account.withLock({ $0.expiries }) {
       catalog.expire(target, after: expiry)
     }
-    for item in items where item.role == .view { catalog.addView(item.target) }
+    for item in items where item.role == .view {
+      catalog.addView(item.target, of: item.source.database)
+    }
     let replayed = try pool.withClient { client in
       var replayer = OplogReplayer(
         client: client, options: options, server: server.version, catalog: catalog)
@@ -323,7 +325,7 @@ struct LoadRun: Sendable {
       collection.indexSpecs = replayed?.indexes(of: item.target) ?? item.metadata.indexes
       collection.expireAfterSeconds =
         replayed.map { $0.expiry(of: item.target) } ?? account.expiries[item.target]
-      collection.isView = item.role == .view
+      collection.isView = replayed.map { $0.isView(item.target) } ?? (item.role == .view)
       if let replayed {
         collection.isReplayed = replayed.isChanged(item.target)
         collection.isGone = !replayed.holds(item.target)

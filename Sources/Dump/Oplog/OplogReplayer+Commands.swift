@@ -17,6 +17,7 @@ extension OplogReplayer {
     guard let name = first.value.stringValue else {
       throw unreplayable(first.key, database)
     }
+    if name == "system.views" { return try changeViews(first.key, of: database) }
     let source = Namespace(database, name)
     guard options.selection.takes(source) else { return }
     let target = try options.selection.target(of: source)
@@ -211,6 +212,21 @@ extension OplogReplayer {
 
   // MARK: - Views
 
+  /// The server makes `system.views` with the first view; where names have changed it has another name or
+  /// none. Its end, before that of the database, is the end of all views.
+  private mutating func changeViews(_ command: String, of database: String) throws {
+    guard command == "drop" else { return }
+    try flush()
+    for view in catalog.views(of: database) {
+      withCatalog { catalog in
+        catalog.dropView(view)
+        catalog.note(view, from: catalog.source(of: view) ?? view)
+      }
+      try run(["drop": .string(view.collection)], view, fine: [26])
+    }
+    ran()
+  }
+
   /// Views are documents of `system.views`, and must be made by `create`.
   mutating func view(
     _ operation: String, _ object: Document, _ key: Document?, _ database: String
@@ -235,7 +251,7 @@ extension OplogReplayer {
         "create": .string(target.collection), "viewOn": .string(shows), "pipeline": pipeline,
       ]
       if let collation = object["collation"] { command.append("collation", collation) }
-      withCatalog { $0.addView(target) }
+      withCatalog { $0.addView(target, of: name.database) }
       try make(command, target)
     } else {
       try run(

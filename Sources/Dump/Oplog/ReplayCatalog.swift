@@ -6,25 +6,33 @@ struct ReplayCatalog: Sendable {
   private var indexesByNamespace: [Namespace: [Document]] = [:]
   /// `expireAfterSeconds` of collections themselves: clustered ones and time-series.
   private var expiries: [Namespace: Value] = [:]
-  private var views: Set<Namespace> = []
+  /// With the databases that they are of in the dump and the oplog.
+  private var views: [Namespace: String] = [:]
   /// What entries were applied to.
   private var changed: Set<Namespace> = []
   /// The names that those made by the oplog have in it.
   private var sources: [Namespace: Namespace] = [:]
 
   /// Collections and views, ordered by name.
-  var all: [Namespace] { (Array(indexesByNamespace.keys) + views).sorted() }
+  var all: [Namespace] { (Array(indexesByNamespace.keys) + views.keys).sorted() }
 
   func holds(_ namespace: Namespace) -> Bool {
-    indexesByNamespace[namespace] != nil || views.contains(namespace)
+    indexesByNamespace[namespace] != nil || isView(namespace)
   }
 
-  func isView(_ namespace: Namespace) -> Bool { views.contains(namespace) }
+  func isView(_ namespace: Namespace) -> Bool { views[namespace] != nil }
   func isChanged(_ namespace: Namespace) -> Bool { changed.contains(namespace) }
   func source(of namespace: Namespace) -> Namespace? { sources[namespace] }
 
-  mutating func addView(_ namespace: Namespace) { views.insert(namespace) }
-  mutating func dropView(_ namespace: Namespace) { views.remove(namespace) }
+  func views(of database: String) -> [Namespace] {
+    views.filter { $0.value == database }.keys.sorted()
+  }
+
+  mutating func addView(_ namespace: Namespace, of database: String) {
+    views[namespace] = database
+  }
+
+  mutating func dropView(_ namespace: Namespace) { views[namespace] = nil }
 
   /// Something happened to `target`, which the oplog calls `source`.
   mutating func note(_ target: Namespace, from source: Namespace) {
@@ -101,7 +109,7 @@ struct ReplayCatalog: Sendable {
     for namespace in indexesByNamespace.keys where namespace.database == database {
       indexesByNamespace[namespace] = nil
     }
-    views = views.filter { $0.database != database }
+    views = views.filter { $0.key.database != database }
     expiries = expiries.filter { $0.key.database != database }
   }
 
