@@ -178,14 +178,10 @@ struct LoadRun: Sendable {
     let replayed = try pool.withClient { client in
       var replayer = OplogReplayer(
         client: client, options: options, server: server.version, catalog: catalog)
-      if let path = options.oplogFile {
-        let source = try Input.open(try FileSource(path: path), path: path).source
-        let reader = try DocumentFileReader(source, pool: ChunkPool(budget: 34 << 20))
-        while let run = try reader.next(), !replayer.isFinished {
-          try RawDocuments.forEach(in: run.bytes) { try replayer.add($0) }
-        }
-      } else {
-        try spool.withLock({ $0 })?.forEach(upTo: nil) { try replayer.add($0) }
+      replayer.cappedUpTo = try cappedUpTo(client)
+      try forEachEntry { raw in
+        try replayer.add(raw)
+        return !replayer.isFinished
       }
       try replayer.finish()
       catalog = replayer.finalCatalog
@@ -193,6 +189,32 @@ struct LoadRun: Sendable {
     }
     self.catalog.withLock { $0 = catalog }
     return replayed
+  }
+
+  /// Entries to be replayed, until `body` returns false.
+  private func forEachEntry(_ body: (UnsafeRawBufferPointer) throws -> Bool) throws {
+    var goesOn = true
+    func visit(_ raw: UnsafeRawBufferPointer) throws {
+      if goesOn { goesOn = try body(raw) }
+    }
+    guard let path = options.oplogFile else {
+      try spool.withLock({ $0 })?.forEach(upTo: nil, visit)
+      return
+    }
+    let source = try Input.open(try FileSource(path: path), path: path).source
+    let reader = try DocumentFileReader(source, pool: ChunkPool(budget: 34 << 20))
+    while goesOn, let run = try reader.next() { try RawDocuments.forEach(in: run.bytes, visit) }
+  }
+
+  private func cappedUpTo(_ client: Client) throws -> [Namespace: Timestamp] {
+    let capped = items.filter { item in
+      item.role == .collection && item.metadata.options?["capped"]?.isTruthy == true
+    }
+    guard !capped.isEmpty else { return [:] }
+    var scan = CappedScan(client: client, options: options, collections: Set(capped.map(\.target)))
+    try forEachEntry { try scan.add($0) }
+    try scan.finish()
+    return scan.upTo
   }
 
   /// After a replay: what the dump and the oplog together say.

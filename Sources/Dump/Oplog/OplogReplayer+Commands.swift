@@ -34,6 +34,7 @@ extension OplogReplayer {
         withCatalog { $0.remove(which, from: target.logical) }
       }
     case "convertToCapped", "emptycapped":
+      cappedUpTo[target] = nil
       try run(object.replacingFirst(with: .string(target.collection)), target)
     default: throw unreplayable(first.key, source.description)
     }
@@ -108,6 +109,7 @@ extension OplogReplayer {
 
   private mutating func drop(_ target: Namespace) throws {
     forgetCollections()
+    cappedUpTo[target] = nil
     withCatalog { $0.drop(target.logical) }
     try run(["drop": .string(target.logical.collection)], target, fine: [26])
   }
@@ -120,6 +122,7 @@ extension OplogReplayer {
       return
     }
     try flush()
+    cappedUpTo = cappedUpTo.filter { $0.key.database != database }
     withCatalog { $0.drop(database: database) }
     try run(["dropDatabase": 1], Namespace(database, ""))
     ran()
@@ -150,6 +153,8 @@ extension OplogReplayer {
     // 26: in the overlap it may have been renamed already when the dump came by.
     // After the overlap it would leave the target as it was without a word.
     try run(command, Namespace("admin", ""), fine: overlaps ? [26] : [])
+    cappedUpTo[source] = nil
+    cappedUpTo[target] = nil
     withCatalog { catalog in
       catalog.rename(source, to: target)
       catalog.note(source, from: from)

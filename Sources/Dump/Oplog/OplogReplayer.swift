@@ -23,6 +23,8 @@ public struct OplogReplayer {
   /// That of the entry before: the next one is mostly of the same.
   private var route: (name: [UInt8], route: OplogRoute)?
   private var capped: [Namespace: Bool] = [:]
+  /// The last inserts into capped collections that the dump has; see ``CappedScan``.
+  var cappedUpTo: [Namespace: Timestamp] = [:]
   private var series: [Namespace: BucketKeys?] = [:]
 
   init(client: Client, options: LoadOptions, server: ServerVersion, catalog: ReplayCatalog) {
@@ -99,11 +101,16 @@ public struct OplogReplayer {
     guard let object = operation.object, object.type == .document else { throw Self.lacksObject }
     guard route.fate == .apply else { return try changeView(operation, route) }
     if operation.kind == RawOperation.delete, try evictsByItself(route.target) { return }
-    if operation.kind == RawOperation.insert, overlaps, try isCappedAndThere(object, route.target) {
-      return
+    if try overlaps && isCapped(route.target) {
+      if operation.kind == RawOperation.insert, isInCapped(route.target) { return }
+      // By itself: a document that was evicted meanwhile must not come back, and evict another.
+      if operation.kind == RawOperation.update { try flush() }
     }
     if batch.isFull(before: operation.bytes.count) { try flush() }
     batch.add(operation, object, to: route)
+    if operation.kind == RawOperation.update, overlaps, try isCapped(route.target) {
+      try flush(upsert: false)
+    }
   }
 
   /// What it does is not known, so neither is what would be missing without it.
@@ -241,11 +248,16 @@ public struct OplogReplayer {
 
   // MARK: - Data
 
-  mutating func flush() throws {
+  mutating func flush() throws { try flush(upsert: overlaps) }
+
+  private mutating func flush(upsert: Bool) throws {
     guard batch.count > 0 else { return }
     let count = batch.count
     let namespaces = batch.namespaces
-    try send(try batch.takeCommand(upsert: overlaps), namespaces)
+    var command = try batch.takeCommand(upsert: upsert)
+    // A single one, whose error is 8 otherwise, whatever it is.
+    if overlaps, !upsert { command["allowAtomic"] = true }
+    try send(command, namespaces)
     applied += Int64(count)
   }
 
@@ -255,16 +267,10 @@ public struct OplogReplayer {
     return try isCapped(namespace)
   }
 
-  /// A second insert evicts the oldest document before the server sees that it has this one (4.2).
-  private mutating func isCappedAndThere(_ object: ElementView, _ namespace: Namespace) throws
-    -> Bool
-  {
-    guard try isCapped(namespace), let id = try object.nested()?.first("_id")?.value() else {
-      return false
-    }
-    return try client.database(namespace.database).findOne(
-      namespace.collection, filter: ["_id": ["$eq": id]], options: ["projection": ["_id": 1]])
-      != nil
+  /// Whether the dump has the insert that is looked at.
+  private func isInCapped(_ namespace: Namespace) -> Bool {
+    guard let last, let end = cappedUpTo[namespace] else { return false }
+    return last <= end
   }
 
   private mutating func isCapped(_ namespace: Namespace) throws -> Bool {
