@@ -17,6 +17,8 @@ public struct RestoreOptions: Sendable {
   public var inPlace = false
   /// Users and roles are merged in afterwards: those of the backup as they were, others stay.
   public var users = false
+  /// The collection with the ledger of migrations: its lock and its history are never replaced.
+  public var ledger = "migrations"
   /// What is replaced is backed up first.
   public var safetyBackup = true
   /// Nobody writes to what is replaced: said by the operator. Without it writers are kept from losing

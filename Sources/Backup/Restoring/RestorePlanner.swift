@@ -8,7 +8,10 @@ struct RestorePlanner {
   let options: RestoreOptions
 
   /// Never replaced: they say what is running, and what was done. - Source: consistency.md.
-  static let protected = ["*.migrations.lock", "*.migrations.history"]
+  private var protected: [String] {
+    let ledger = "*." + NamespacePattern.escape(options.ledger)
+    return [ledger + ".lock", ledger + ".history"]
+  }
 
   /// What of a backup is taken. A backup of one database is never a reason to replay what happened in
   /// another: the captured oplog has all of them.
@@ -27,7 +30,7 @@ struct RestorePlanner {
         return try NamespacePattern(prefix + pattern.text.dropFirst(2))
       }
     }
-    var excludes = ["admin.*", "config.*", "local.*", Journal.database + ".*"] + Self.protected
+    var excludes = ["admin.*", "config.*", "local.*", Journal.database + ".*"] + protected
     // A replay needs what another restore had loaded: the oplog renames it to what it became.
     if options.end == nil { excludes.append("*." + Temporary.prefix + "*") }
     return NamespaceSelection(

@@ -191,6 +191,7 @@ struct RestoreCommand: LeafCommand {
       let sides = pair.split(separator: "=").map(String.init)
       return try NamespaceRename(from: sides[0], to: sides[1])
     }
+    out.ledger = base.settings.migrationsCollection.value
     out.inPlace = inPlace
     out.users = users
     out.safetyBackup = !noSafetyBackup

@@ -68,6 +68,37 @@ import Testing
     }
   }
 
+  @Test(
+    "lock and history of a ledger with another name are not replaced", arguments: [false, true])
+  func renamedLedger(_ inPlace: Bool) throws {
+    try BackupProject.run { project in
+      try project.configure("migrations: { collection: schema }")
+      try project.server.withDatabase { database in
+        for name in ["schema", "schema.lock", "schema.history", "migrations.lock"] {
+          _ = try database.insert(name, [["_id": 1, "state": "before"]])
+        }
+      }
+      _ = try project.backup()
+      try project.server.withDatabase { database in
+        for name in ["schema", "schema.lock", "schema.history", "migrations.lock"] {
+          _ = try database.update(name, [["q": ["_id": 1], "u": ["$set": ["state": "now"]]]])
+        }
+      }
+      let done =
+        inPlace
+        ? try project.martlet("restore", "--latest", "--yes", "--in-place")
+        : try project.martlet("restore", "--latest", "--yes")
+      #expect(done.exitCode == 0, "\(done.stderr)")
+      let states = try project.server.withDatabase { database in
+        try ["schema", "schema.lock", "schema.history", "migrations.lock"].map {
+          try database.findOne($0)?["state"]?.stringValue
+        }
+      }
+      // What is called migrations.lock is the application's then.
+      #expect(states == ["before", "now", "now", "before"])
+    }
+  }
+
   @Test("a bad deploy is undone to a moment, to an entry, and to just before a migration")
   func moments() throws {
     try BackupProject.run { project in
