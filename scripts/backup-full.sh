@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# The weekly full backup: kept longer by its tag, and every document of it is read back.
+# The weekly full backup: every document of it is read back. How long it is kept says backup.keep.weekly.
 set -euo pipefail
 # shellcheck source=operations.sh source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/operations.sh"
 
-run backup run --kind full --tag weekly --verify documents "$@"
-copy_to_s3
+back_up --kind full --tag weekly --verify documents "$@"

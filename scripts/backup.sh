@@ -29,13 +29,11 @@ case ${1:-backup} in
       exit 64
       ;;
     esac
-    run backup run --kind "${BACKUP_TYPE:-full}"
-    copy_to_s3
+    back_up --kind "${BACKUP_TYPE:-full}"
     if [[ -n ${RETENTION_DAYS:-} ]]; then run backup prune; fi
     ;;
   backup-db)
-    run backup run --kind database
-    copy_to_s3
+    back_up --kind database
     ;;
   backup-files | backup-redis | backup-es) run backup run --kind files ;;
   list) "$program" backup list ;;

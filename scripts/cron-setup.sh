@@ -6,7 +6,7 @@ usage() {
   cat <<'TEXT'
 usage: scripts/cron-setup.sh daily [HOUR [MINUTE [EMAIL]]]           full backup (2 0)
        scripts/cron-setup.sh hourly-db [MINUTE [EMAIL]]              database backup (0)
-       scripts/cron-setup.sh weekly [DAY [HOUR [MINUTE [EMAIL]]]]    full backup, kept longer (0 1 0; 0 is Sunday)
+       scripts/cron-setup.sh weekly [DAY [HOUR [MINUTE [EMAIL]]]]    full backup, all read back (0 1 0; 0 is Sunday)
        scripts/cron-setup.sh cleanup [HOUR [MINUTE]]                 retention (3 0)
        scripts/cron-setup.sh logrotate                               prints a configuration for logrotate
        scripts/cron-setup.sh test                                    makes and reads back a backup now

@@ -66,11 +66,25 @@ run() {
   return "$status"
 }
 
-# The newest set, copied to S3 when a bucket is named. Credentials are those of AWS_*.
+# copy_to_s3: what a backup that was made now says of itself (standard input, JSON) is copied to S3 when a bucket
+# is named. Credentials are those of AWS_*. Not the newest of the store: that may be another's, or one that a
+# wrong clock has dated in the future.
 copy_to_s3() {
   [[ -n ${S3_BUCKET:-} ]] || return 0
   local id
-  id=$("$program" backup list --json | sed -n 's/^ *"id": "\(.*\)",*$/\1/p' | head -n 1)
+  id=$(sed -n 's/^ *"id": "\(.*\)",*$/\1/p' | head -n 1)
   [[ -n $id ]] || return 1
   run backup copy "$id" "rclone::s3,env_auth:$S3_BUCKET/backups"
+}
+
+# back_up WORDS…: a backup, and its copy.
+back_up() {
+  if [[ -z ${S3_BUCKET:-} ]]; then
+    run backup run "$@"
+    return
+  fi
+  local made
+  made=$(run backup run "$@" --json) || return
+  printf '%s\n' "$made"
+  copy_to_s3 <<<"$made"
 }

@@ -52,7 +52,9 @@ window() {
   "$program" window --report "$report" "$@" || status=$?
   if [[ $status == 0 ]]; then
     log INFO "done; the report is $report"
-    copy_to_s3 || log WARNING "the backup was not copied to S3"
+    if [[ -n ${S3_BUCKET:-} ]]; then
+      copy_to_s3 <.martlet/window-backup.json || log WARNING "the backup was not copied to S3"
+    fi
   else
     log ERROR "martlet window ended with $status"
     if [[ -d $report ]]; then log ERROR "the report is $report"; fi
