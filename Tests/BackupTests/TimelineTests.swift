@@ -89,6 +89,7 @@ import Testing
       if index == 1 {
         document = ["format": "martlet-slice", "version": 2, "else": "unknown"]
       }
+      try store.put(slice.dataName, bytes: [0])
       try store.put(slice.descriptionName, bytes: SealedText.seal(document))
     }
     let chain = try SliceCatalog(store).chain("a")
