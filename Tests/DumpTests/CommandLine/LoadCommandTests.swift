@@ -109,7 +109,7 @@ import Testing
       let refused = try server.sh("$M load --uri $U .", in: scratch)
       #expect(refused.exitCode == 3, "\(refused.stderr)")
       #expect(refused.stderr.contains("\(server.copyName).one"))
-      #expect(refused.stderr.contains("HINT: --convertLegacyIndexes"))
+      #expect(refused.stderr.contains("--convertLegacyIndexes"))
       for name in ["one", "two", "zero"] {
         let there = try server.withCopyDatabase { try $0.find(name).all() }
         #expect(there.count == 20)
