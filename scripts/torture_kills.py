@@ -173,7 +173,8 @@ def check_writes(writers, where):
     found = keys(db, "w", "metrics")
     for collection in db.list_collection_names():
         if collection.startswith("martlet.restore."):
-            if collection.split(".")[3].startswith("k"):
+            parts = collection.split(".")
+            if parts[3].startswith("k") or parts[3] == "martlet-aside":
                 kept = keys(db, collection)
                 found |= kept
                 settled.update(kept)

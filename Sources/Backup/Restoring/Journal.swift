@@ -61,6 +61,12 @@ struct Journal {
   /// What was live under these names is dropped next.
   /// - Throws: ``BackupError`` `.conflict` as ``swapping(_:_:_:safety:reload:)``.
   func reloading(_ token: String, _ reload: Reload) throws {
+    // What its safety backup got after the swaps is not yet all.
+    if let safety = reload.safety {
+      _ = try client.database(Self.database).update(
+        Self.collection,
+        [["q": ["_id": .string(token)], "u": ["$pull": ["collected": .string(safety)]]]])
+    }
     try set(
       token,
       ["state": .string(State.reloading.rawValue), "reload": .document(reload.document)])
@@ -95,6 +101,14 @@ struct Journal {
     _ = try client.database(Self.database).update(
       Self.collection,
       [["q": ["_id": .string(token)], "u": ["$addToSet": ["collected": .string(safety)]]]])
+  }
+
+  /// What dead or running restores load in place.
+  func reloads() throws -> Set<Namespace> {
+    Set(
+      try open().flatMap { entry in
+        entry["reload"]?.documentValue.flatMap { Reload($0) }?.targets ?? []
+      })
   }
 
   func entry(_ token: String) throws -> Document? {

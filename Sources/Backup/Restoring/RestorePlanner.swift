@@ -41,6 +41,8 @@ struct RestorePlanner {
   func plan(_ set: BackupSet, _ manifest: Manifest) throws -> RestorePlan {
     try refuseOlderServer(manifest)
     let selection = try selection(manifest)
+    // Not everybody who may plan may read it.
+    let unfinished = (try? Journal(client: client).reloads()) ?? []
     var items: [RestorePlan.Item] = []
     var left: [String] = []
     var users: Int64 = 0
@@ -62,7 +64,7 @@ struct RestorePlanner {
         count: collection.count, bytes: collection.bytes, liveCount: nil,
         expiries: collection.indexes.compactMap { $0["expireAfterSeconds"]?.integerValue }
           + [collection.expireAfterSeconds].compactMap(\.self))
-      item.liveCount = try liveCount(item)
+      item.liveCount = try liveCount(item, unfinished)
       items.append(item)
     }
     guard !items.isEmpty else {
@@ -98,12 +100,15 @@ struct RestorePlanner {
     }
   }
 
-  private func liveCount(_ item: RestorePlan.Item) throws -> Int64? {
+  /// - Parameter unfinished: what a dead run has dropped, and an application may have made anew as
+  ///   something else: that run is completed first.
+  private func liveCount(_ item: RestorePlan.Item, _ unfinished: Set<Namespace>) throws -> Int64? {
     let database = client.database(item.target.database)
     let found = try database.listCollections(filter: ["name": .string(item.target.collection)])
     guard let info = found.first else { return nil }
     let isView = info.type == .view
     guard isView == (item.way == .view), (info.type == .timeseries) == (item.way == .reload) else {
+      guard !unfinished.contains(item.target) else { return 0 }
       throw BackupError(
         .conflict, "what has this name now is of another kind than in the backup",
         namespace: item.target.description,

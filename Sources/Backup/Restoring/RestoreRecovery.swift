@@ -37,6 +37,7 @@ struct RestoreRecovery {
         options.notice?("removed what an earlier restore had loaded before it died")
       } else if isOurs {
         try complete(document, token, isSwapping: state == .swapping)
+        try tellAsides(token, theirs)
         let mark = TimelineEnd(
           backup: document["backup"]?.stringValue ?? "", run: token, databases: theirs)
         try? mark.leave(.after, client)
@@ -48,6 +49,17 @@ struct RestoreRecovery {
         continue
       }
       try journal.end(token)
+    }
+  }
+
+  /// The run that put them aside told it, and nobody may have seen it.
+  private func tellAsides(_ token: String, _ databases: [String]) throws {
+    let stem = try Temporary(token: token).stem + Temporary.asideMark
+    for database in databases.sorted() {
+      for info in try client.database(database).listCollections() where info.name.hasPrefix(stem) {
+        options.notice?(
+          "what somebody made while the earlier restore loaded is kept as \(database).\(info.name)")
+      }
     }
   }
 

@@ -48,8 +48,9 @@ struct Temporary: Sendable {
     Namespace(target.database, stem + Self.asideMark + hash(target) + ".\(number)")
   }
 
-  /// No collection that a replay makes gets this after the stem: no name begins with a dot.
-  static let asideMark = ".aside."
+  /// What a replay makes has its own name after the stem: nobody calls a collection so. Not two dots, which
+  /// drivers refuse in names.
+  static let asideMark = "martlet-aside."
 
   /// Whether a name is of this run.
   func owns(_ namespace: Namespace) -> Bool { namespace.collection.hasPrefix(stem) }
