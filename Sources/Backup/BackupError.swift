@@ -1,4 +1,4 @@
-public import Dump
+internal import Dump
 
 /// Why something about backups failed, and where.
 public struct BackupError: Error, Sendable, CustomStringConvertible {

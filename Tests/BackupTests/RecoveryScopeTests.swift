@@ -7,24 +7,6 @@ import Testing
 @testable import Backup
 
 @Suite struct RecoveryScopeTests {
-  /// Captures until everything up to now is in slices.
-  private func capture(
-    _ shop: Shop, only databases: [String] = [], _ notices: NoticeList = NoticeList()
-  ) throws {
-    let target = try shop.server.pool.withClient { client in
-      _ = try client.run(["appendOplogNote": 1, "data": ["test": 1]], on: "admin")
-      return try #require(try client.hello().lastWriteTime)
-    }
-    let seen = Mutex(Timestamp(rawValue: 0))
-    var options = OplogCapture.Options()
-    options.slice = .zero
-    options.databases = databases
-    options.notice = { notices.add($0) }
-    options.sliced = { slice in seen.withLock { $0 = slice.end } }
-    options.until = { seen.withLock { $0 } >= target }
-    try OplogCapture(shop.store, pool: shop.server.pool, options: options).run()
-  }
-
   private final class NoticeList: Sendable {
     private let lines = Mutex<[String]>([])
     func add(_ line: String) { lines.withLock { $0.append(line) } }
@@ -40,12 +22,12 @@ import Testing
   func filtered() throws {
     try Shop.run { shop in
       let base = try shop.backup()
-      try capture(shop, only: ["elsewhere"])
+      try shop.capture(only: ["elsewhere"])
       let window = try #require(try windows(shop).first)
       #expect(window.start == window.end)
       #expect(window.databases == [shop.name])
       let notices = NoticeList()
-      try capture(shop, notices)
+      try shop.capture(notice: { notices.add($0) })
       #expect(
         notices.all.contains { $0.contains("slices held elsewhere so far, and all databases") })
       let time = try #require(try SliceCatalog(shop.store).chains().first?.runs.last?.end)
@@ -56,7 +38,7 @@ import Testing
         #expect(error?.code == .unreachableTime, "\(String(describing: error))")
       }
       let fresh = try shop.backup()
-      try capture(shop)
+      try shop.capture()
       let end = try #require(try SliceCatalog(shop.store).chains().first?.runs.last?.end)
       #expect(try shop.restore(nil) { $0.time = .entry(end) }.backup == fresh.id)
     }
@@ -66,9 +48,9 @@ import Testing
   func narrowed() throws {
     try Shop.run { shop in
       _ = try shop.backup()
-      try capture(shop)
+      try shop.capture()
       try shop.server.withDatabase { _ = try $0.insert("orders", [["_id": 9001, "n": 9001]]) }
-      try capture(shop, only: [shop.name])
+      try shop.capture(only: [shop.name])
       let end = try #require(try SliceCatalog(shop.store).chains().first?.slices.last?.end)
       let window = try #require(try windows(shop).first)
       #expect(window.end == end)
@@ -92,7 +74,7 @@ import Testing
       }
       let first = try shop.backup()
       let second = try shop.backup { $0.database = other }
-      try capture(shop)
+      try shop.capture()
       let end = try #require(try SliceCatalog(shop.store).chains().first?.runs.last?.end)
       let error = #expect(throws: BackupError.self) {
         _ = try shop.restore(nil) { $0.time = .entry(end) }
@@ -120,7 +102,7 @@ import Testing
     try Shop.run { shop in
       let own = try shop.server.pool.withClient { try #require(try ReplicaSet.id($0)) }
       _ = try shop.backup()
-      try capture(shop)
+      try shop.capture()
       let here = Timestamp(seconds: 7, increment: 1)
       let found = try MigrationMark.find(
         "003_a", in: shop.store, pool: shop.server.pool, ledger: here)
@@ -135,7 +117,7 @@ import Testing
         let mark: Document = ["martlet": ["migration": "003_a", "event": "before"]]
         _ = try client.run(["appendOplogNote": 1, "data": .document(mark)], on: "admin")
       }
-      try capture(shop)
+      try shop.capture()
       let captured = try MigrationMark.find("003_a", in: shop.store, pool: pool, ledger: here)
       #expect(captured.replicaSetID == own)
       #expect(captured.time > here)

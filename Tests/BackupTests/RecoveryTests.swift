@@ -10,30 +10,11 @@ import Testing
 @testable import Backup
 
 @Suite struct RecoveryTests {
-  /// Captures until everything up to now is in slices.
-  private func capture(_ shop: Shop) throws {
-    let target = try shop.server.pool.withClient { client in
-      // A write that comes after everything so far.
-      _ = try client.run(["appendOplogNote": 1, "data": ["test": 1]], on: "admin")
-      return try #require(try client.hello().lastWriteTime)
-    }
-    let seen = Mutex(Timestamp(rawValue: 0))
-    var options = OplogCapture.Options()
-    options.slice = .zero
-    options.sliced = { slice in seen.withLock { $0 = slice.end } }
-    options.until = { seen.withLock { $0 } >= target }
-    try OplogCapture(shop.store, pool: shop.server.pool, options: options).run()
-  }
-
-  private func now(_ shop: Shop) throws -> Timestamp {
-    try shop.server.pool.withClient { try #require(try $0.hello().lastWriteTime) }
-  }
-
   @Test("a database comes back as it was at each of several moments, and not at another")
   func moments() throws {
     try Shop.run { shop in
       let made = try shop.backup()
-      try capture(shop)
+      try shop.capture()
       var states: [(Timestamp, CollectionTally)] = []
       for round in 0..<4 {
         try shop.server.withDatabase { database in
@@ -55,11 +36,11 @@ import Testing
             _ = try database.insert("extra", [["_id": 1]])
           }
         }
-        states.append((try now(shop), try shop.tally("orders")))
-        if round == 1 { try capture(shop) }
+        states.append((try shop.now(), try shop.tally("orders")))
+        if round == 1 { try shop.capture() }
       }
       try shop.server.withDatabase { _ = try $0.delete("orders", [["q": [:], "limit": 0]]) }
-      try capture(shop)
+      try shop.capture()
       #expect(try SliceCatalog(shop.store).chains().first?.runs.count == 1)
       for (time, tally) in states.reversed() {
         let report = try shop.restore(nil) { options in
@@ -91,7 +72,7 @@ import Testing
       _ = try shop.backup()
       for round in 0..<3 {
         try shop.server.withDatabase { _ = try $0.insert("users", [["round": .integer(round)]]) }
-        try capture(shop)
+        try shop.capture()
       }
       let chain = try #require(try SliceCatalog(shop.store).chains().first)
       #expect(chain.gaps.isEmpty)
@@ -131,7 +112,7 @@ import Testing
         }
         _ = try database.run(["collMod": "orders", "validationLevel": "moderate"])
       }
-      let time = try now(shop)
+      let time = try shop.now()
       let wanted = try [
         "users", "late", "system.buckets.series", "system.buckets.metrics", "second",
       ]
@@ -142,7 +123,7 @@ import Testing
         _ = try database.insert("late", [["_id": 8]])
         _ = try database.run(["collMod": "orders", "validationLevel": "strict"])
       }
-      try capture(shop)
+      try shop.capture()
       let report = try shop.restore(nil) { options in
         options.time = .entry(time)
         options.inPlace = inPlace
@@ -164,7 +145,7 @@ import Testing
 
   @Test(
     "what was made after the base is renamed too, beside and in place, inside a database and out of it",
-    .enabled(if: TestServer.hasTimeseries),
+    .enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"),
     arguments: [false, true], [false, true])
   func renamed(_ inPlace: Bool, _ elsewhere: Bool) throws {
     try Shop.run { shop in
@@ -185,14 +166,14 @@ import Testing
         ])
         _ = try database.insert("series", [["t": .date(DateTime(milliseconds: 5)), "v": 1]])
       }
-      let time = try now(shop)
+      let time = try shop.now()
       let series = try shop.tally("system.buckets.series")
       let late = try shop.tally("late")
       try shop.server.withDatabase { database in
         _ = try database.insert("series", [["t": .date(DateTime(milliseconds: 9)), "v": 2]])
         _ = try database.insert("late", [["_id": 3]])
       }
-      try capture(shop)
+      try shop.capture()
       let live = try shop.collections()
       let database = elsewhere ? shop.name + "_copy" : shop.name
       defer {
@@ -239,7 +220,7 @@ import Testing
         _ = try client.run(["appendOplogNote": 1, "data": .document(data)], on: "admin")
         try client.database(shop.name).drop("users")
       }
-      try capture(shop)
+      try shop.capture()
       func find(_ name: String) throws -> Timestamp {
         try MigrationMark.find(name, in: shop.store, pool: shop.server.pool, ledger: nil).time
       }

@@ -84,6 +84,40 @@ struct Shop {
     return try RestoreRunner(store, pool: server.pool, options: options).run(id)
   }
 
+  /// Captures until everything up to now is in slices.
+  /// - Parameters:
+  ///   - store: another one than the shop's.
+  ///   - databases: only these; all when empty.
+  ///   - sliced: told of every slice.
+  ///   - notice: told what the capture says.
+  func capture(
+    in store: (any Store)? = nil, only databases: [String] = [],
+    sliced: @escaping @Sendable (Slice) -> Void = { _ in },
+    notice: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws {
+    let target = try server.pool.withClient { client in
+      // A write that comes after everything so far.
+      _ = try client.run(["appendOplogNote": 1, "data": ["test": 1]], on: "admin")
+      return try #require(try client.hello().lastWriteTime)
+    }
+    let seen = Mutex(Timestamp(rawValue: 0))
+    var options = OplogCapture.Options()
+    options.slice = .zero
+    options.databases = databases
+    options.notice = notice
+    options.sliced = { slice in
+      seen.withLock { $0 = slice.end }
+      sliced(slice)
+    }
+    options.until = { seen.withLock { $0 } >= target }
+    try OplogCapture(store ?? self.store, pool: server.pool, options: options).run()
+  }
+
+  /// The time of the newest write.
+  func now() throws -> Timestamp {
+    try server.pool.withClient { try #require(try $0.hello().lastWriteTime) }
+  }
+
   func tally(_ collection: String, database: String? = nil) throws -> CollectionTally {
     try server.pool.withClient { client in
       try ReadBack(client: client, cancellation: Cancellation())

@@ -174,25 +174,3 @@ enum SmallChain {
     }
   }
 }
-
-extension Shop {
-  /// Captures until everything up to now is in slices.
-  func capture(in store: (any Store)? = nil, sliced: @escaping @Sendable (Slice) -> Void = { _ in })
-    throws
-  {
-    let target = try server.pool.withClient { client in
-      // A write that comes after everything so far.
-      _ = try client.run(["appendOplogNote": 1, "data": ["test": 1]], on: "admin")
-      return try #require(try client.hello().lastWriteTime)
-    }
-    let seen = Mutex(Timestamp(rawValue: 0))
-    var options = OplogCapture.Options()
-    options.slice = .zero
-    options.sliced = { slice in
-      seen.withLock { $0 = slice.end }
-      sliced(slice)
-    }
-    options.until = { seen.withLock { $0 } >= target }
-    try OplogCapture(store ?? self.store, pool: server.pool, options: options).run()
-  }
-}

@@ -120,9 +120,9 @@ import Testing
     try Shop.run { shop in
       _ = try shop.backup()
       try shop.server.withDatabase { _ = try $0.insert("users", [["_id": 10]]) }
-      let before = try now(shop)
+      let before = try shop.now()
       let wanted = try shop.tally("users")
-      try capture(shop)
+      try shop.capture()
       try shop.server.withDatabase { _ = try $0.insert("users", [["_id": 11]]) }
       // Another restore under new names only adds: the timeline goes on.
       let copied = try shop.restore(nil) { options in
@@ -133,7 +133,7 @@ import Testing
         options.time = .entry(before)
       }
       #expect(!copied.endsTimeline)
-      try capture(shop)
+      try shop.capture()
       #expect(try SliceCatalog(shop.store).chains().first?.runs.count == 1)
 
       let report = try shop.restore(nil) { options in
@@ -143,8 +143,8 @@ import Testing
       #expect(report.endsTimeline)
       #expect(try shop.tally("users") == wanted)
       try shop.server.withDatabase { _ = try $0.insert("users", [["_id": 12]]) }
-      let after = try now(shop)
-      try capture(shop)
+      let after = try shop.now()
+      try shop.capture()
       let chain = try #require(try SliceCatalog(shop.store).chains().first)
       #expect(chain.gaps.isEmpty)
       #expect(chain.ends.filter { $0.end.databases == [shop.name] }.count == 1)
@@ -160,9 +160,9 @@ import Testing
       // What it says to do.
       let fresh = try shop.backup()
       try shop.server.withDatabase { _ = try $0.insert("users", [["_id": 13]]) }
-      let last = try now(shop)
+      let last = try shop.now()
       let lastTally = try shop.tally("users")
-      try capture(shop)
+      try shop.capture()
       let status = try OplogStatus.read(shop.store)
       #expect(!status.chains.contains(where: status.needsBase))
       try shop.server.withDatabase { _ = try $0.delete("users", [["q": [:], "limit": 0]]) }
@@ -173,22 +173,5 @@ import Testing
       #expect(old.backup == report.backup)
       #expect(try shop.tally("users") == wanted)
     }
-  }
-
-  private func capture(_ shop: Shop) throws {
-    let target = try shop.server.pool.withClient { client in
-      _ = try client.run(["appendOplogNote": 1, "data": ["test": 1]], on: "admin")
-      return try #require(try client.hello().lastWriteTime)
-    }
-    let seen = Mutex(Timestamp(rawValue: 0))
-    var options = OplogCapture.Options()
-    options.slice = .zero
-    options.sliced = { slice in seen.withLock { $0 = slice.end } }
-    options.until = { seen.withLock { $0 } >= target }
-    try OplogCapture(shop.store, pool: shop.server.pool, options: options).run()
-  }
-
-  private func now(_ shop: Shop) throws -> Timestamp {
-    try shop.server.pool.withClient { try #require(try $0.hello().lastWriteTime) }
   }
 }

@@ -145,8 +145,9 @@ import Testing
 
   @Test(
     "a capped collection takes an insert once; time-series too",
-    // Before, nothing can be deleted from a capped collection.
-    .enabled(if: TestServer.release >= ServerVersion(6, 0)))
+    .enabled(
+      if: TestServer.release >= ServerVersion(6, 0),
+      "before 6.0 nothing can be deleted from a capped collection"))
   func capped() throws {
     try DataFixture.run { fixture in
       try fixture.withDatabase { database in

@@ -169,7 +169,7 @@ import Testing
 
   @Test(
     "array filters, the positional operator, $rename and let work by chunks",
-    .enabled(if: TestServer.release >= ServerVersion(5, 0)))
+    .enabled(if: TestServer.release >= ServerVersion(5, 0), "let needs MongoDB 5.0"))
   func operators() throws {
     try DataFixture.run { fixture in
       try fixture.insert(

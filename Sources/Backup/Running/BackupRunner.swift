@@ -226,12 +226,12 @@ public struct BackupRunner: Sendable {
   }
 
   private static func mayReadUsers(_ client: Client) throws -> Bool {
-    do {
+    do throws(MongoError) {
       for name in ["system.users", "system.roles"] {
         _ = try client.database("admin").findOne(name, options: ["projection": ["_id": 1]])
       }
       return true
-    } catch let error as MongoError {
+    } catch {
       guard error.kind == .privilege else { throw error }
       return false
     }
@@ -331,11 +331,11 @@ enum ReplicaSet {
   /// The time of the first entry that the oplog still has.
   static func oldestEntry(_ client: Client) throws -> Timestamp? {
     for _ in 0..<5 {
-      do {
+      do throws(MongoError) {
         return try client.database("local").findOne(
           "oplog.rs", options: ["sort": ["$natural": 1], "projection": ["ts": 1]])?["ts"]?
           .timestampValue
-      } catch let error as MongoError {
+      } catch {
         // It was overwritten while it was read.
         guard error.code == 136 else { throw error }
       }

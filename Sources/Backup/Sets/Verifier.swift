@@ -1,4 +1,4 @@
-public import Dump
+internal import Dump
 import Fingerprint
 public import MongoDB
 

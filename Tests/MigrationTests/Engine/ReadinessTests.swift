@@ -41,7 +41,7 @@ import Testing
     #expect(written.isEmpty)
   }
 
-  @Test(.enabled(if: TestServer.release >= ServerVersion(4, 4)))
+  @Test(.enabled(if: TestServer.release >= ServerVersion(4, 4), "commit quorums need MongoDB 4.4"))
   func `with a member down an index build is refused before it hangs`() throws {
     let server = try PrivateServer(members: 3)
     let yaml = "up: [ { createIndexes: things, indexes: [ { key: { a: 1 } } ] } ]"

@@ -72,7 +72,10 @@ import Testing
     }
   }
 
-  @Test(.enabled(if: TestServer.release >= ServerVersion(4, 4)))
+  @Test(
+    .enabled(
+      if: TestServer.release >= ServerVersion(4, 4),
+      "collections are created in transactions from MongoDB 4.4 on"))
   func `steps that may share a transaction do, with the ledger`() throws {
     try EngineFixture.run(Self.files) { fixture in
       let plan = try fixture.migrator().planUp()
