@@ -191,8 +191,10 @@ import Testing
       #expect(try shop.tally("system.buckets.readings", database: database) == series)
       #expect(try shop.tally("old_late", database: database) == late)
       #expect(
-        report.compared.filter { $0.reason == "made after the backup" }.map(\.namespace.collection)
-          .sorted() == ["old_late", "old_seen", "readings"])
+        report.compared.filter { $0.reason == "made or renamed after the backup" }.map(
+          \.namespace.collection
+        )
+        .sorted() == ["old_late", "old_seen", "readings"])
       try shop.server.pool.withClient { client in
         let copy = client.database(database)
         let names = try Set(copy.listCollections().map(\.name))

@@ -142,6 +142,12 @@ import Testing
       }
       #expect(report.endsTimeline)
       #expect(try shop.tally("users") == wanted)
+      // A restore of somebody else's database is no reason.
+      try shop.server.pool.withClient { client in
+        let other = TimelineEnd(backup: "another", run: "x", databases: [shop.name + "_other"])
+        try other.leave(.after, client)
+      }
+      try shop.capture()
       try shop.server.withDatabase { _ = try $0.insert("users", [["_id": 12]]) }
       let after = try shop.now()
       try shop.capture()
@@ -155,7 +161,9 @@ import Testing
         try shop.restore(nil) { $0.time = .entry(after) }
       }
       #expect(error?.code == .unreachableTime)
-      #expect(error?.message.contains("the restore of \(report.backup) ended") == true)
+      #expect(
+        error?.message.contains("the restore of \(report.backup) ended") == true,
+        "\(error?.message ?? "")")
 
       // What it says to do.
       let fresh = try shop.backup()

@@ -144,7 +144,11 @@ public enum RestorableWindows {
             + "a newer version",
           path: newer.path, hint: Slice.newerHint)
       }
-      if let end = chain.ends.last(where: { $0.at >= reached && $0.at <= time }) {
+      let names = own.compactMap { $0.manifest?.database }
+      let wanted = databases ?? (names.count == own.count ? Set(names) : nil)
+      if let end = chain.ends.last(where: {
+        $0.at >= reached && $0.at <= time && $0.end.concerns(wanted)
+      }) {
         reasons.append(
           "the restore of \(end.end.backup) ended its timeline at "
             + "\(Moment.text(Int64(end.at.seconds))), and no backup was made since")

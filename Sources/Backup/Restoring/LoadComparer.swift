@@ -27,7 +27,7 @@ public struct Compared: Sendable, Hashable {
   public var reason: String?
 
   static func lateMade(_ namespace: Namespace) -> Compared {
-    Compared(namespace: namespace, extent: .none, reason: "made after the backup")
+    Compared(namespace: namespace, extent: .none, reason: "made or renamed after the backup")
   }
 }
 

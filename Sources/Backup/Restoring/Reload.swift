@@ -11,6 +11,8 @@ struct Reload {
   var late: [LateMade]
   /// Patterns of the backup's names.
   var includes: [String]
+  /// Everything, without patterns.
+  var isWhole: Bool
   /// SHA-256 of the backup's data: in another store another backup may have the same id.
   var archive: String?
   var renames: [(from: String, to: String)]
@@ -21,11 +23,14 @@ struct Reload {
   var safety: String?
 
   var isEmpty: Bool { items.isEmpty && late.isEmpty }
+  /// There is something for the backup's documents: not for views that a replay has made.
+  var loadsDocuments: Bool { isWhole || !includes.isEmpty }
 
-  init(_ plan: RestorePlan, _ late: [LateMade], _ manifest: Manifest, _ options: RestoreOptions)
-    throws
-  {
-    items = plan.items.filter { $0.way != .swap }
+  init(
+    _ items: [RestorePlan.Item], _ late: [LateMade], _ manifest: Manifest,
+    _ options: RestoreOptions
+  ) {
+    self.items = items
     self.late = late
     if options.inPlace {
       includes = options.only.map(\.text)
@@ -33,6 +38,7 @@ struct Reload {
       let series = late.filter { $0.view == nil }.map(\.source)
       includes = (items.map(\.source) + series).map { NamespacePattern.escape($0.description) }
     }
+    isWhole = options.inPlace && includes.isEmpty
     archive = manifest.data?.digest.sha256
     renames = options.renames.map { ($0.from, $0.to) }
     end = options.end
@@ -72,7 +78,7 @@ extension Reload {
           if let view = item.view { entry.append("view", .binary(Binary(bytes: view.bytes))) }
           return .document(entry)
         }),
-      "includes": .array(includes.map { .string($0) }),
+      "isWhole": .bool(isWhole), "includes": .array(includes.map { .string($0) }),
       "renames": .array(renames.map { .array([.string($0.from), .string($0.to)]) }),
     ]
     if let replaced { out.append("replaced", .array(replaced.map { .binary($0) })) }
@@ -111,6 +117,7 @@ extension Reload {
       return LateMade(source: source, target: target, view: view)
     }
     includes = (document["includes"]?.arrayValue ?? []).compactMap(\.stringValue)
+    isWhole = document["isWhole"]?.isTruthy == true
     renames = (document["renames"]?.arrayValue ?? []).compactMap { pair in
       guard let pair = pair.arrayValue, pair.count == 2, let from = pair[0].stringValue,
         let to = pair[1].stringValue

@@ -63,6 +63,19 @@ struct ReplaySource {
     }
   }
 
+  /// What the entries do to names.
+  /// - Throws: ``DumpError`` `.damaged`.
+  func history(_ cancellation: Cancellation) throws -> NamespaceHistory {
+    var history = NamespaceHistory()
+    try OplogFile.forEach(path: path) { raw in
+      try history.add(raw)
+      return true
+    } check: {
+      try cancellation.check()
+    }
+    return history
+  }
+
   func remove() {
     let folder = Disk.parent(of: path)
     // Never a folder that is not our own.

@@ -84,12 +84,23 @@ public struct RestorePlan: Sendable {
 
   public var backup: BackupSet
   public var items: [Item]
+  /// Collections of the backup that are not selected, and are loaded because a selected one came from them
+  /// by renames before the moment asked for. They stay as they are in the server.
+  public var origins: [Item] = []
+  /// All names that a replay needs besides those selected, in the oplog.
+  var originNames: Set<Namespace> = []
+  /// Selected names that were made after the backup and are there at the moment asked for. Known where a
+  /// part is selected, or nothing of what is selected is in the backup.
+  public var made: [Item] = []
   /// In the databases concerned but not in the backup: left as they are.
   public var untouched: [Namespace]
   /// In the backup but never restored: lock and history of migrations, users and roles.
   public var left: [String]
   /// Bytes of BSON that are written, uncompressed.
-  public var bytes: Int64 { items.reduce(0) { $0 + $1.bytes } }
+  public var bytes: Int64 { (items + origins).reduce(0) { $0 + $1.bytes } }
+  /// What the moment asked for may have, of the backup or made since.
+  var results: [Item] { items + made }
+  var databases: Set<String> { Set(results.map(\.target.database)) }
   /// Users and roles in the backup.
   public var users: Int64 = 0
   /// Of the server's file system; nil when it does not tell.

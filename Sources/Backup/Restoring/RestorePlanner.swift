@@ -15,7 +15,8 @@ struct RestorePlanner {
 
   /// What of a backup is taken. A backup of one database is never a reason to replay what happened in
   /// another: the captured oplog has all of them.
-  func selection(_ manifest: Manifest) throws -> NamespaceSelection {
+  /// - Parameter origins: taken besides, under names that are never those of a result.
+  func selection(_ manifest: Manifest, origins: Set<Namespace> = []) throws -> NamespaceSelection {
     var includes = options.only
     if let database = manifest.database {
       let prefix = NamespacePattern.escape(database) + "."
@@ -33,17 +34,39 @@ struct RestorePlanner {
     var excludes = ["admin.*", "config.*", "local.*", Journal.database + ".*"] + protected
     // A replay needs what another restore had loaded: the oplog renames it to what it became.
     if options.end == nil { excludes.append("*." + Temporary.prefix + "*") }
-    return NamespaceSelection(
+    var selection = NamespaceSelection(
       includes: includes, excludes: try excludes.map { try NamespacePattern($0) },
       renames: options.renames)
+    selection.names = origins
+    return selection
   }
 
-  func plan(_ set: BackupSet, _ manifest: Manifest) throws -> RestorePlan {
+  /// Whether what is selected may have come from what is not, or from nothing that the backup has.
+  func needsHistory(_ manifest: Manifest) throws -> Bool {
+    guard options.end != nil else { return false }
+    // Renames stay inside of a database.
+    let isPart = options.only.contains { pattern in
+      pattern.text.drop { $0 != "." } != ".*"
+    }
+    if isPart { return true }
+    let selection = try selection(manifest)
+    return !manifest.collections.contains { collection in
+      !collection.type.isEmpty && Namespace(collection.namespace).map(selection.takes) == true
+    }
+  }
+
+  /// - Parameter history: of the oplog that will be replayed.
+  func plan(_ set: BackupSet, _ manifest: Manifest, _ history: NamespaceHistory? = nil) throws
+    -> RestorePlan
+  {
     try refuseOlderServer(manifest)
     let selection = try selection(manifest)
+    let origins = history?.origins { selection.takes($0) } ?? []
+    let whole = try self.selection(manifest, origins: origins)
     // Not everybody who may plan may read it.
     let unfinished = (try? Journal(client: client).reloads()) ?? []
     var items: [RestorePlan.Item] = []
+    var besides: [RestorePlan.Item] = []
     var left: [String] = []
     var users: Int64 = 0
     for collection in manifest.collections {
@@ -55,7 +78,7 @@ struct RestorePlanner {
         users += collection.count
         if options.users { continue }
       }
-      guard selection.takes(source), !collection.type.isEmpty else {
+      guard whole.takes(source), !collection.type.isEmpty else {
         left.append(collection.namespace)
         continue
       }
@@ -64,22 +87,68 @@ struct RestorePlanner {
         count: collection.count, bytes: collection.bytes, liveCount: nil,
         expiries: collection.indexes.compactMap { $0["expireAfterSeconds"]?.integerValue }
           + [collection.expireAfterSeconds].compactMap(\.self))
+      guard selection.takes(source) else {
+        besides.append(item)
+        continue
+      }
       item.liveCount = try liveCount(item, unfinished)
       items.append(item)
     }
-    guard !items.isEmpty else {
+    let made = try made(history, selection, items)
+    guard !items.isEmpty || !made.isEmpty else {
       throw BackupError(
-        .usage, "nothing in the backup is selected", path: set.id,
-        hint: "martlet backup show \(set.id)")
+        .usage,
+        "nothing in the backup is selected"
+          + (history == nil ? "" : ", and nothing of that name was made by the moment asked for"),
+        path: set.id, hint: "martlet backup show \(set.id)")
     }
-    try refuseDoubles(items)
+    try refuseDoubles(items + made)
     var plan = RestorePlan(
-      backup: set, items: items, untouched: try untouched(items), left: left, freeDisk: nil)
+      backup: set, items: items, origins: besides, made: made,
+      untouched: try untouched(items + made), left: left, freeDisk: nil)
+    try refuseInPlace(plan, origins)
+    plan.originNames = origins
     plan.users = users
-    plan.freeDisk = freeDisk(items)
+    plan.freeDisk = freeDisk(plan.results)
     plan.warnings =
       warnings(plan, manifest) + ServerReadiness(client: client).warnings(writing: plan.bytes)
     return plan
+  }
+
+  private func made(
+    _ history: NamespaceHistory?, _ selection: NamespaceSelection, _ items: [RestorePlan.Item]
+  ) throws -> [RestorePlan.Item] {
+    let known = Set(items.map(\.source))
+    return try (history?.made { selection.takes($0) } ?? []).filter { !known.contains($0) }
+      .map { source in
+        var item = RestorePlan.Item(
+          source: source, target: try selection.target(of: source),
+          way: options.inPlace ? .inPlace : .swap, count: 0, bytes: 0, liveCount: nil, expiries: [])
+        let database = client.database(item.target.database)
+        let found = try database.listCollections(
+          filter: ["name": .string(item.target.collection)])
+        if let live = found.first {
+          item.liveCount = live.type == .view ? 0 : try database.estimatedCount(live.name)
+        }
+        return item
+      }
+  }
+
+  /// In place everything goes where it is live.
+  private func refuseInPlace(_ plan: RestorePlan, _ origins: Set<Namespace>) throws(BackupError) {
+    guard options.inPlace else { return }
+    if let origin = origins.min() {
+      throw BackupError(
+        .usage,
+        "what is selected got its name from one that is not, after the backup: in place that would be "
+          + "replaced too", namespace: origin.description,
+        hint: "leave --in-place out, or select this name too")
+    }
+    if plan.items.isEmpty, let made = plan.made.first {
+      throw BackupError(
+        .usage, "it was made after the backup, which has nothing else of what is selected",
+        namespace: made.source.description, hint: "leave --in-place out")
+    }
   }
 
   private func way(_ collection: Manifest.Collection) -> RestorePlan.Item.Way {
@@ -107,6 +176,10 @@ struct RestorePlanner {
     let found = try database.listCollections(filter: ["name": .string(item.target.collection)])
     guard let info = found.first else { return nil }
     let isView = info.type == .view
+    // What it is at another moment is known when it has been loaded.
+    if options.end != nil, !options.inPlace {
+      return isView ? 0 : try database.estimatedCount(item.target.collection)
+    }
     guard isView == (item.way == .view), (info.type == .timeseries) == (item.way == .reload) else {
       guard !unfinished.contains(item.target) else { return 0 }
       throw BackupError(
@@ -152,7 +225,11 @@ struct RestorePlanner {
       out.append(
         "\(plan.users) users and roles of the backup are not restored; --users merges them in")
     }
-    let swapped = plan.items.filter { $0.way == .swap && $0.liveCount != nil }.count
+    if !plan.origins.isEmpty {
+      let names = plan.origins.map(\.source.description).joined(separator: ", ")
+      out.append("loaded besides, because renames lead from it to what is selected: \(names)")
+    }
+    let swapped = plan.results.filter { $0.way == .swap && $0.liveCount != nil }.count
     if swapped > 0 {
       out.append(
         "\(swapped) collections are swapped: their change streams end (startAfter goes on), open "

@@ -33,14 +33,14 @@ extension RestoreRunner {
         .addLateWrites(token)
     }
     try makeViews(reload.late, &report)
-    let planner = try pool.withClient { client in
-      try RestorePlanner(client: client, options: try reload.options(options)).selection(manifest)
-    }
+    guard reload.loadsDocuments else { return }
+    let (selection, origins) = try selection(of: reload, token, manifest, oplog)
+    defer { dropOrigins(origins) }
     let targets = Set(reload.items.map(\.target))
     report.compared.removeAll { targets.contains($0.namespace) }
     let asides = Asides(pool: pool, options: options, temporary: try Temporary(token: token))
     let summary = try load(
-      manifest, oplog, reload.items.map { ($0, $0.target) }, selection: planner,
+      manifest, oplog, reload.items.map { ($0, $0.target) }, selection: selection,
       withholdsExpiry: false, &report, asides: asides)
     report.kept += try pool.withClient { client in
       try RestoreRecovery(client: client, options: options, store: store)
@@ -49,6 +49,39 @@ extension RestoreRunner {
     report.documents += summary.inserted
     report.replayed = max(report.replayed, summary.replayed)
     report.restored += reload.items.map(\.target)
+  }
+
+  /// What is loaded in place; and what must be there for a rename, under temporary names.
+  private func selection(
+    of reload: Reload, _ token: String, _ manifest: Manifest, _ oplog: ReplaySource?
+  ) throws -> (selection: NamespaceSelection, origins: [Namespace]) {
+    var options = try reload.options(options)
+    let temporary = try Temporary(token: token)
+    return try pool.withClient { client in
+      let selection = try RestorePlanner(client: client, options: options).selection(manifest)
+      guard options.end != nil, !reload.isWhole, let oplog else { return (selection, []) }
+      let history = try oplog.history(options.cancellation)
+      let names = history.origins { selection.takes($0) }
+      let places = try names.map { name in
+        (name: name, place: temporary.loading(try selection.target(of: name)))
+      }
+      options.renames += try places.map { name, place in
+        try NamespaceRename(
+          from: NamespacePattern.escape(name.description), to: place.description)
+      }
+      return (
+        try RestorePlanner(client: client, options: options).selection(manifest, origins: names),
+        places.map(\.place)
+      )
+    }
+  }
+
+  /// Their names are of this run; what is left here is dropped by the next.
+  private func dropOrigins(_ places: [Namespace]) {
+    guard !places.isEmpty else { return }
+    try? pool.withClient { client in
+      for place in places { try? client.database(place.database).drop(place.collection) }
+    }
   }
 
   /// Where no oplog can tell what is written after the safety backup, it is said.

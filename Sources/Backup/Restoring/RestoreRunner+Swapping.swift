@@ -3,53 +3,8 @@ internal import Dump
 import Fingerprint
 internal import MongoDB
 
-/// A view or a time-series that a replay has made and the base lacks: neither can be renamed.
-struct LateMade {
-  /// In the oplog.
-  var source: Namespace
-  var target: Namespace
-  /// Of a view; nil for a time-series.
-  var view: Document?
-}
-
 extension RestoreRunner {
-  /// What is there under temporary names now: a replay may have made and dropped some.
-  func swaps(
-    _ items: [RestorePlan.Item], _ summary: LoadSummary, _ temporary: Temporary
-  ) throws -> [Journal.Swap] {
-    let targets = Dictionary(
-      items.map { (temporary.loading($0.target), $0.target) }, uniquingKeysWith: { a, _ in a })
-    let loaded = Dictionary(
-      summary.collections.map { ($0.target, $0) }, uniquingKeysWith: { a, _ in a })
-    return try pool.withClient { client in
-      var swaps: [Journal.Swap] = []
-      // Also in databases that came into being after the base.
-      for database in try RestoreRecovery.databases(client) {
-        for info in try client.database(database).listCollections()
-        where info.name.hasPrefix(temporary.stem) && info.type == .collection
-          && !info.name.hasPrefix(temporary.stem + Temporary.prefix)
-          && !info.name.hasPrefix(temporary.stem + Swapper.probe)
-        {
-          let place = Namespace(database, info.name)
-          let target =
-            targets[place] ?? Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
-          swaps.append(
-            Journal.Swap(
-              target: target, temporary: place, kept: nil, uuid: info.uuid,
-              expiries: Self.expiries(loaded[place], target)))
-        }
-      }
-      var seen: Set<Namespace> = []
-      for swap in swaps where !seen.insert(swap.target).inserted {
-        throw BackupError(
-          .conflict, "two collections would become it: one of them was made after the backup",
-          namespace: swap.target.description, hint: "give each a name of its own with --rename")
-      }
-      return swaps
-    }
-  }
-
-  private static func expiries(_ loaded: LoadSummary.Collection?, _ target: Namespace)
+  static func expiries(_ loaded: LoadSummary.Collection?, _ target: Namespace)
     -> [Document]
   {
     var out: [Document] = (loaded?.indexSpecs ?? []).compactMap { spec in
@@ -67,11 +22,12 @@ extension RestoreRunner {
 
   /// How what is live will be replaced; found out before anything is loaded.
   /// - Throws: ``BackupError`` `.privilege` when a write could be lost.
-  func swapWay(_ items: [RestorePlan.Item], _ temporary: Temporary) throws -> Swapper.Way {
+  func swapWay(_ plan: RestorePlan, _ temporary: Temporary) throws -> Swapper.Way {
+    // A replay may make what is not in the base and is live.
+    let items = plan.results.filter { $0.way == .swap || options.end != nil }
     guard let first = items.first, options.safetyBackup, !options.writersAreStopped else {
       return .replace
     }
-    // A replay may make what is not in the base and is live.
     let isLive = items.contains { $0.liveCount != nil || options.end != nil }
     return try pool.withClient { client in
       let swapper = Swapper(client: client, options: options)
@@ -152,30 +108,6 @@ extension RestoreRunner {
     guard !swaps.isEmpty || (!replaced.isEmpty && late.isPossible()) else { return }
     options.notice?("collecting what was written since the safety backup")
     _ = try late.add(to: safety, replaced: Set(replaced + swaps.flatMap(\.replaced)))
-  }
-
-  // MARK: - Made by a replay
-
-  func lateMade(
-    _ items: [RestorePlan.Item], _ summary: LoadSummary, _ temporary: Temporary
-  ) throws -> [LateMade] {
-    guard options.end != nil else { return [] }
-    let known = Set(items.map { temporary.loading($0.target) })
-    let sources = Dictionary(
-      summary.collections.map { ($0.target, $0.source) }, uniquingKeysWith: { a, _ in a })
-    return try pool.withClient { client in
-      try RestoreRecovery.databases(client).flatMap { database in
-        try client.database(database).listCollections().compactMap { info in
-          guard info.name.hasPrefix(temporary.stem), info.type != .collection,
-            !info.name.hasPrefix("system."), !known.contains(Namespace(database, info.name))
-          else { return nil }
-          let target = Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
-          return LateMade(
-            source: sources[Namespace(database, info.name)] ?? target, target: target,
-            view: info.type == .view ? info.options : nil)
-        }
-      }
-    }
   }
 
   /// Those of some names that are there now.

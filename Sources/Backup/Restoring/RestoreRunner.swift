@@ -24,9 +24,37 @@ public struct RestoreRunner: Sendable {
   public func plan(_ id: String?) throws -> RestorePlan {
     let set = try choose(id)
     let manifest = try set.readManifest()
-    return try pool.withClient { client in
-      try RestorePlanner(client: client, options: options).plan(set, manifest)
+    let use = try use(set)
+    defer { use.end() }
+    let oplog = try source(of: set, forNames: manifest)
+    defer { oplog?.remove() }
+    return try plan(set, manifest, try oplog?.history(options.cancellation))
+  }
+
+  private func plan(_ set: BackupSet, _ manifest: Manifest, _ history: NamespaceHistory?) throws
+    -> RestorePlan
+  {
+    try pool.withClient { client in
+      try RestorePlanner(client: client, options: options).plan(set, manifest, history)
     }
+  }
+
+  /// Nothing that the restore reads is pruned meanwhile.
+  private func use(_ set: BackupSet) throws -> StoreUse {
+    try StoreUse(
+      store, sets: [set.id],
+      oplogFrom: options.end.flatMap { _ in set.manifest?.consistency?.replayStart },
+      purpose: options.area)
+  }
+
+  /// The oplog, where the plan depends on what it does to names.
+  private func source(of set: BackupSet, forNames manifest: Manifest) throws -> ReplaySource? {
+    let isNeeded = try pool.withClient { client in
+      try RestorePlanner(client: client, options: options).needsHistory(manifest)
+    }
+    guard isNeeded else { return nil }
+    options.notice?("reading the captured oplog for renames")
+    return try ReplaySource.make(store, set, options)
   }
 
   /// Restores the set of an id; nil is the newest that serves. Blocks.
@@ -36,41 +64,45 @@ public struct RestoreRunner: Sendable {
     let lock = try StoreLock.acquire(
       store, area: options.area, purpose: options.area, cancellation: options.cancellation)
     defer { lock.release() }
-    let databases = Set(try plan(id).items.map(\.target.database))
+    let set = try choose(id)
+    let manifest = try set.readManifest()
+    let use = try use(set)
+    defer { use.end() }
+    var oplog = try source(of: set, forNames: manifest)
+    defer { oplog?.remove() }
+    let history = try oplog?.history(options.cancellation)
+    let databases = try plan(set, manifest, history).databases
     try pool.withClient { client in
       try RestoreRecovery(client: client, options: options, store: store, reload: completeReload)
         .run(databases: databases)
     }
-    let plan = try plan(id)
-    let use = try StoreUse(
-      store, sets: [plan.backup.id],
-      oplogFrom: options.end.flatMap { _ in plan.backup.manifest?.consistency?.replayStart },
-      purpose: options.area)
-    defer { use.end() }
+    let plan = try plan(set, manifest, history)
     for warning in plan.warnings { options.notice?(warning) }
-    let manifest = try plan.backup.readManifest()
     options.notice?("reading \(plan.backup.id) to see that it is whole")
     try Verifier(store, age: options.age, cancellation: options.cancellation)
       .verify(plan.backup.id, depth: .checksums)
 
-    let oplog =
-      try ReplaySource.make(store, plan.backup, options)
-      ?? LateWrites.source(plan.backup, store, options)
-    defer { oplog?.remove() }
+    if oplog == nil {
+      oplog =
+        try ReplaySource.make(store, plan.backup, options)
+        ?? LateWrites.source(plan.backup, store, options)
+    }
     var report = RestoreReport(backup: plan.backup.id)
     let temporary = Temporary()
     let isWhole = manifest.database == nil && options.only.isEmpty
     let mark = TimelineEnd(
       backup: plan.backup.id, run: temporary.token, databases: isWhole ? [] : databases.sorted())
     // What only adds new names beside the old ones leaves the timeline as it is.
-    let endsTimeline = plan.items.contains { $0.source == $0.target || $0.liveCount != nil }
+    let endsTimeline = plan.results.contains { $0.source == $0.target || $0.liveCount != nil }
     try pool.withClient { client in
       try Journal(client: client).begin(
         temporary.token, backup: plan.backup.id, databases: databases.sorted())
     }
     do {
-      var rest = try Reload(plan, [], manifest, options)
-      if plan.items.contains(where: { $0.way == .swap || $0.way == .reload }), !options.inPlace {
+      var rest = Reload(plan.items.filter { $0.way != .swap }, [], manifest, options)
+      // At another moment each of them may be of another kind.
+      let isBeside = options.end != nil || plan.items.contains { $0.way != .view }
+      if isBeside, !options.inPlace {
         rest = try beside(plan, manifest, oplog, temporary, &report) { report in
           if endsTimeline { try leave(mark, .before, &report) }
         }
@@ -141,29 +173,39 @@ public struct RestoreRunner: Sendable {
     _ plan: RestorePlan, _ manifest: Manifest, _ oplog: ReplaySource?, _ temporary: Temporary,
     _ report: inout RestoreReport, beforeSwap: (inout RestoreReport) throws -> Void
   ) throws -> Reload {
-    // A time-series is loaded to see that it can be, and loaded in place in the end.
-    let items = plan.items.filter { $0.way != .view }
-    let way = try swapWay(items.filter { $0.way == .swap }, temporary)
-    options.notice?("loading \(items.count) collections beside the live ones")
+    // A time-series is loaded to see that it can be, and loaded in place in the end. So is a view, unless
+    // the replay may make something else of it.
+    let items = plan.items.filter { $0.way != .view || options.end != nil }
+    let way = try swapWay(plan, temporary)
+    options.notice?("loading \(items.count + plan.origins.count) collections beside the live ones")
     let summary = try load(
-      manifest, oplog, items.map { ($0, temporary.loading($0.target)) },
-      selection: try loadingSelection(plan.items, manifest, temporary),
+      manifest, oplog, (items + plan.origins).map { ($0, temporary.loading($0.target)) },
+      selection: try loadingSelection(plan, manifest, temporary),
       withholdsExpiry: true, &report)
+    try options.cancellation.check()
+    let loaded = try loaded(plan, manifest, summary, temporary)
+    try refuseOtherKinds(loaded)
+    let rest = Reload(
+      plan.items.filter { item in
+        options.end == nil
+          ? item.way != .swap
+          : loaded.contains { $0.target == item.target && $0.kind == .series && $0.isOfBackup }
+      },
+      loaded.compactMap(LateMade.init), manifest, options)
+    let swaps = loaded.compactMap(\.swap)
+    report.replayed = summary.replayed
     // A time-series counts when it is in its place.
-    let trials = Set(items.filter { $0.way == .reload }.map { temporary.loading($0.target) })
+    let trials = Set(rest.items.map { temporary.loading($0.target) })
     report.documents += summary.collections.filter { !trials.contains($0.target) }
       .reduce(0) { $0 + $1.inserted }
-    report.replayed = summary.replayed
-    try options.cancellation.check()
-    let swaps = try swaps(items, summary, temporary)
-    let late = try lateMade(items, summary, temporary)
-    let replaced = try live(swaps.map(\.target) + late.map(\.target))
-    report.safetyBackup = try safety(plan, replaced)
+    report.safetyBackup = try safety(plan, try live(loaded.map(\.target)))
     try beforeSwap(&report)
     let known = Set(items.map(\.target))
-    report.compared += (swaps.map(\.target) + late.map(\.target))
-      .filter { !known.contains($0) }.sorted().map(Compared.lateMade)
-    let rest = try Reload(plan, late, manifest, options)
+    report.compared.removeAll { result in
+      plan.origins.contains { $0.target == result.namespace } && !known.contains(result.namespace)
+    }
+    report.compared += loaded.map(\.target).filter { !known.contains($0) }.sorted()
+      .map(Compared.lateMade)
     try perform(swaps, way, temporary, rest, &report)
     return rest
   }
@@ -208,21 +250,25 @@ public struct RestoreRunner: Sendable {
 
   /// What is to be swapped, under temporary names. What a replay creates gets a name with a prefix.
   private func loadingSelection(
-    _ items: [RestorePlan.Item], _ manifest: Manifest, _ temporary: Temporary
+    _ plan: RestorePlan, _ manifest: Manifest, _ temporary: Temporary
   ) throws -> NamespaceSelection {
     var selection = try pool.withClient { client in
-      try RestorePlanner(client: client, options: options).selection(manifest)
+      try RestorePlanner(client: client, options: options).selection(
+        manifest, origins: plan.originNames)
+    }
+    let items = (plan.items + plan.origins).map { item in
+      (source: item.source, target: item.target, waits: item.way == .view && options.end == nil)
     }
     // Nothing may go where it is live: what a replay makes gets its new name with a prefix.
     selection.prefix = temporary.stem
     // The last of these that matches counts.
     var renames = options.renames
-    for item in items where item.way == .view {
+    for item in items where item.waits {
       // Views have their own pass.
       selection.excludes.append(
         try NamespacePattern(NamespacePattern.escape(item.source.description)))
     }
-    for item in items where item.way != .view {
+    for item in items where !item.waits {
       guard !item.source.description.contains("$") else {
         throw BackupError(
           .usage, "a collection with '$' in its name can be restored in place only",
@@ -266,6 +312,7 @@ public struct RestoreRunner: Sendable {
     load.bypassesValidation = true
     load.keepsIndexVersions = true
     load.withholdsExpiry = withholdsExpiry
+    load.dropsRenamedOut = true
     load.usersAndRoles = users
     load.insertThreads = options.insertThreads
     load.cancellation = options.cancellation

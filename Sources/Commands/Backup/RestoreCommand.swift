@@ -21,12 +21,13 @@ struct RestoreCommand: LeafCommand {
       out of it. Slices that `oplog run --only-db` made lead to a moment of their databases only.
 
       A time is inclusive: 'YYYY-MM-DD HH:MM:SS' is local, 2026-01-28T10:00:00Z has its zone, \
-      seconds:increment is an entry of the oplog.
+      seconds:increment is an entry of the oplog. --only means names at that moment, however they came about.
 
       EXAMPLES:
         martlet restore --latest --dry-run
         martlet restore 20260128T020000Z-full --only 'shop.orders' --rename shop.orders=shop.orders_old
         martlet restore --to-time '2026-01-28 10:00:00' --yes
+        martlet restore --to-time '2026-01-28 10:00:00' --only shop.orders --yes
       """)
 
   @OptionGroup var options: GlobalOptions
@@ -120,7 +121,7 @@ struct RestoreCommand: LeafCommand {
       context.console.show(RestorePlanPage(plan: plan))
       return .done
     }
-    let replaced = plan.items.filter { $0.liveCount != nil }
+    let replaced = (plan.items + plan.made).filter { $0.liveCount != nil }
     if !replaced.isEmpty {
       try context.confirm(
         "\(replaced.count) collections are replaced by \(plan.backup.id).", confirmation,
@@ -272,18 +273,21 @@ struct RestorePlanPage: CommandOutput {
   var json: JSONValue {
     [
       "backup": .string(plan.backup.id),
-      "items": .array(
-        plan.items.map { item in
-          [
-            "source": .string(item.source.description), "target": .string(item.target.description),
-            "way": .string(item.way.rawValue), "documents": .integer(item.count),
-            "bytes": .integer(item.bytes), "liveDocuments": .integer(optional: item.liveCount),
-          ]
-        }),
+      "items": .array(plan.items.map(Self.json)),
+      "madeAfterBackup": .array(plan.made.map(Self.json)),
+      "loadedBesides": .strings(plan.origins.map(\.source.description)),
       "users": .integer(plan.users), "untouched": .strings(plan.untouched.map(\.description)),
       "left": .strings(plan.left),
       "bytes": .integer(plan.bytes), "freeDisk": .integer(optional: plan.freeDisk),
       "warnings": .strings(plan.warnings),
+    ]
+  }
+
+  private static func json(_ item: RestorePlan.Item) -> JSONValue {
+    [
+      "source": .string(item.source.description), "target": .string(item.target.description),
+      "way": .string(item.way.rawValue), "documents": .integer(item.count),
+      "bytes": .integer(item.bytes), "liveDocuments": .integer(optional: item.liveCount),
     ]
   }
 
@@ -294,6 +298,11 @@ struct RestorePlanPage: CommandOutput {
       table.add(
         "\(item.source.description)", "\(item.target.description)", "\(item.way.rawValue)",
         "\(Quantity.grouped(item.count))", "\(item.liveCount.map(Quantity.grouped) ?? "-")")
+    }
+    for item in plan.made {
+      table.add(
+        "\(item.source.description)", "\(item.target.description)", "\(item.way.rawValue)",
+        "made later", "\(item.liveCount.map(Quantity.grouped) ?? "-")")
     }
     page.table(table)
     page.line(

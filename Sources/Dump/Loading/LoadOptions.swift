@@ -49,6 +49,9 @@ public struct LoadOptions: Sendable {
   public var memory = 32 << 20
   /// Replay the dump's oplog after the documents.
   public var replaysOplog = false
+  /// In a replay a rename to a name that is not selected drops the collection; without it such a rename is
+  /// refused.
+  public var dropsRenamedOut = false
   /// Replay stops before the first entry of this time.
   public var oplogLimit: Timestamp?
   /// Another source of entries, a `.bson` file.

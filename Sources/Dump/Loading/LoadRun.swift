@@ -193,17 +193,11 @@ struct LoadRun: Sendable {
 
   /// Entries to be replayed, until `body` returns false.
   private func forEachEntry(_ body: (UnsafeRawBufferPointer) throws -> Bool) throws {
+    if let path = options.oplogFile { return try OplogFile.forEach(path: path, body) }
     var goesOn = true
-    func visit(_ raw: UnsafeRawBufferPointer) throws {
+    try spool.withLock({ $0 })?.forEach(upTo: nil) { raw in
       if goesOn { goesOn = try body(raw) }
     }
-    guard let path = options.oplogFile else {
-      try spool.withLock({ $0 })?.forEach(upTo: nil, visit)
-      return
-    }
-    let source = try Input.open(try FileSource(path: path), path: path).source
-    let reader = try DocumentFileReader(source, pool: ChunkPool(budget: 34 << 20))
-    while goesOn, let run = try reader.next() { try RawDocuments.forEach(in: run.bytes, visit) }
   }
 
   private func cappedUpTo(_ client: Client) throws -> [Namespace: Timestamp] {

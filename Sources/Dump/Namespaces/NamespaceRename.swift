@@ -105,6 +105,8 @@ public struct NamespaceRename: Sendable {
 public struct NamespaceSelection: Sendable {
   /// A namespace is taken when one of these matches; all of them when empty.
   public var includes: [NamespacePattern]
+  /// Taken besides, when there are patterns.
+  public var names: Set<Namespace> = []
   /// … and none of these does.
   public var excludes: [NamespacePattern]
   /// The pair given last goes first; one is applied, once.
@@ -123,7 +125,8 @@ public struct NamespaceSelection: Sendable {
 
   /// True when the namespace is taken; buckets are judged by their time-series' name.
   public func takes(_ namespace: Namespace) -> Bool {
-    (includes.isEmpty || includes.contains { $0.matches(namespace) })
+    (includes.isEmpty || names.contains(namespace.logical)
+      || includes.contains { $0.matches(namespace) })
       && !excludes.contains { $0.matches(namespace) }
   }
 

@@ -135,6 +135,13 @@ extension OplogReplayer {
     let takesBoth = (options.selection.takes(from), options.selection.takes(to))
     guard takesBoth.0 || takesBoth.1 else { return }
     guard takesBoth == (true, true) else {
+      if takesBoth.0, options.dropsRenamedOut {
+        let gone = try options.selection.target(of: from)
+        try flush()
+        withCatalog { $0.note(gone.logical, from: from.logical) }
+        try drop(gone)
+        return ran()
+      }
       throw DumpError(
         .inconsistent, "a collection is renamed into or out of what is selected",
         namespace: from.description, hint: "select both names")

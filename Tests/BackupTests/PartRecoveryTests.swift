@@ -1,0 +1,332 @@
+import BSON
+import Dump
+import Fingerprint
+import MongoDB
+import TestSupport
+import Testing
+
+@testable import Backup
+
+/// Parts of a database at a moment, with `--only`, where names have changed hands since the base; and
+/// what was another kind of thing then.
+@Suite struct PartRecoveryTests {
+  /// The tallies of some collections, and the whole live database, at a moment.
+  private struct State {
+    let time: Timestamp
+    let tallies: [String: CollectionTally]
+  }
+
+  private func state(_ shop: Shop, _ names: String...) throws -> State {
+    State(
+      time: try shop.now(),
+      tallies: Dictionary(uniqueKeysWithValues: try names.map { ($0, try shop.tally($0)) }))
+  }
+
+  private func recover(
+    _ shop: Shop, to state: State, only names: [String],
+    _ change: (inout RestoreOptions) throws -> Void = { _ in }
+  ) throws -> RestoreReport {
+    try shop.capture()
+    let report = try shop.restore(nil) { options in
+      options.time = .entry(state.time)
+      options.only = try names.map { try NamespacePattern(shop.name + "." + $0) }
+      try change(&options)
+    }
+    #expect(try !shop.collections().contains { $0.contains(Temporary.prefix) })
+    return report
+  }
+
+  /// What every test does to the live database after the moment that it goes back to.
+  private func spoil(_ shop: Shop, _ names: String...) throws {
+    try shop.server.withDatabase { database in
+      for name in names {
+        try database.drop(name)
+        _ = try database.insert(name, [["_id": "spoilt"]])
+      }
+    }
+  }
+
+  @Test("a collection that got its name by renames comes back, and those that it came from stay")
+  func renames() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { database in
+        _ = try database.insert("next", (0..<300).map { ["_id": .integer($0), "is": "next"] })
+        _ = try database.run([
+          "createIndexes": "next", "indexes": [["key": ["is": 1], "name": "is_1"]],
+        ])
+      }
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        _ = try database.update("next", [["q": ["_id": 7], "u": ["$set": ["is": "changed"]]]])
+        try database.rename("next", to: "step")
+        _ = try database.insert("step", [["_id": 1000]])
+        try database.rename("step", to: "orders", dropTarget: true)
+        _ = try database.delete("orders", [["q": ["_id": 5], "limit": 1]])
+        _ = try database.insert("next", [["_id": "the one after"]])
+      }
+      let state = try state(shop, "orders", "next")
+      let users = try shop.tally("users")
+      try spoil(shop, "orders")
+      let report = try recover(shop, to: state, only: ["orders"])
+      #expect(report.restored == [Namespace(shop.name, "orders")])
+      #expect(try shop.tally("orders") == state.tallies["orders"])
+      #expect(try shop.tally("next") == state.tallies["next"])
+      #expect(try shop.tally("users") == users)
+      try shop.server.withDatabase { database in
+        let names = try database.listIndexes("orders").map(\.name)
+        #expect(names == ["_id_", "is_1"])
+      }
+      #expect(!report.compared.contains { $0.namespace.collection == "next" })
+      // Under another name nothing live is touched.
+      try spoil(shop, "orders")
+      let spoilt = try shop.tally("orders")
+      let copy = try recover(shop, to: state, only: ["orders"]) { options in
+        options.renames = [
+          try NamespaceRename(from: shop.name + ".orders", to: shop.name + ".orders_then")
+        ]
+      }
+      #expect(copy.safetyBackup == nil)
+      #expect(try shop.tally("orders_then") == state.tallies["orders"])
+      #expect(try shop.tally("orders") == spoilt)
+      #expect(try shop.tally("next") == state.tallies["next"])
+    }
+  }
+
+  @Test("two collections that were exchanged, one of them asked for")
+  func exchanged() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { database in
+        _ = try database.insert("blue", [["_id": 1, "is": "blue"]])
+        _ = try database.insert("green", [["_id": 1, "is": "green"], ["_id": 2]])
+      }
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        for _ in 0..<3 {
+          try database.rename("blue", to: "aside")
+          try database.rename("green", to: "blue")
+          try database.rename("aside", to: "green")
+          _ = try database.insert("blue", [["in": "blue"]])
+        }
+      }
+      let state = try state(shop, "blue", "green")
+      try spoil(shop, "blue", "green")
+      let live = try shop.tally("green")
+      _ = try recover(shop, to: state, only: ["blue"])
+      #expect(try shop.tally("blue") == state.tallies["blue"])
+      #expect(try shop.tally("green") == live)
+    }
+  }
+
+  @Test("what $out and a conversion made, what was made since, and what was renamed away")
+  func made() throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        for _ in 0..<2 {
+          _ = try database.aggregate(
+            "orders", pipeline: [["$match": ["n": ["$lt": 9]]], ["$out": "report"]]
+          ).all()
+        }
+        _ = try database.insert("users", [["_id": 3]])
+        try database.rename("users", to: "people")
+        _ = try database.insert("users", [["_id": "new"]])
+        _ = try database.insert("log", (0..<20).map { ["_id": .integer($0)] })
+        _ = try database.run(["convertToCapped": "log", "size": 1_000_000])
+      }
+      let state = try state(shop, "report", "users", "people", "log")
+      let orders = try shop.tally("orders")
+      for name in ["report", "users", "people", "log"] {
+        try spoil(shop, "report", "users", "people", "log")
+        let spoilt = try self.state(shop, "report", "users", "people", "log").tallies
+        let report = try recover(shop, to: state, only: [name])
+        #expect(report.restored.map(\.collection) == [name])
+        for (other, tally) in spoilt {
+          let wanted = other == name ? state.tallies[name] : tally
+          #expect(try shop.tally(other) == wanted, "\(other), only \(name)")
+        }
+        #expect(report.safetyBackup != nil)
+      }
+      #expect(try shop.tally("orders") == orders)
+      try shop.server.withDatabase { database in
+        let info = try database.listCollections(filter: ["name": "log"]).first
+        #expect(info?.options["capped"] == true)
+      }
+      // It was there, and is not at that moment.
+      let gone = #expect(throws: BackupError.self) {
+        try recover(shop, to: state, only: ["nothing"])
+      }
+      #expect(gone?.code == .usage)
+    }
+  }
+
+  @Test("in place nothing but what is selected is replaced: what came from elsewhere is refused")
+  func inPlace() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { _ = try $0.insert("next", [["_id": 1]]) }
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        try database.rename("next", to: "orders", dropTarget: true)
+        try database.rename("users", to: "people")
+        _ = try database.insert("users", [["_id": 9]])
+      }
+      let state = try state(shop, "users", "orders")
+      try spoil(shop, "users")
+      try shop.server.withDatabase { _ = try $0.insert("next", [["_id": "live"]]) }
+      let error = #expect(throws: BackupError.self) {
+        try recover(shop, to: state, only: ["orders"]) { $0.inPlace = true }
+      }
+      #expect(error?.code == .usage)
+      let made = #expect(throws: BackupError.self) {
+        try recover(shop, to: state, only: ["people"]) { $0.inPlace = true }
+      }
+      #expect(made?.code == .usage)
+      _ = try recover(shop, to: state, only: ["users"]) { $0.inPlace = true }
+      #expect(try shop.tally("users") == state.tallies["users"])
+      #expect(try shop.tally("next").count == 1)
+      #expect(try shop.tally("people").count == 2)
+    }
+  }
+
+  @Test("the plan names what is made, what comes besides, and what would be replaced")
+  func plan() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { _ = try $0.insert("next", [["_id": 1]]) }
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        try database.rename("next", to: "orders", dropTarget: true)
+        _ = try database.insert("late", [["_id": 9]])
+        _ = try database.insert("later", [["_id": 9]])
+        try database.drop("later")
+        _ = try database.run(["create": "seen", "viewOn": "late", "pipeline": []])
+      }
+      let time = try shop.now()
+      try shop.capture()
+      var options = shop.restoreOptions
+      options.time = .entry(time)
+      options.only = [
+        try NamespacePattern(shop.name + ".orders"), try NamespacePattern(shop.name + ".late*"),
+        try NamespacePattern(shop.name + ".seen"),
+      ]
+      let plan = try RestoreRunner(shop.store, pool: shop.server.pool, options: options).plan(nil)
+      #expect(plan.items.map(\.source.collection) == ["orders"])
+      #expect(plan.origins.map(\.source.collection) == ["next"])
+      #expect(plan.made.map(\.source.collection) == ["late", "seen"])
+      #expect(plan.made.first?.liveCount == 1)
+      #expect(!plan.untouched.contains(Namespace(shop.name, "late")))
+      #expect(plan.warnings.contains { $0.contains(shop.name + ".next") })
+    }
+  }
+
+  @Test("a database that had nothing when it was backed up")
+  func empty() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { try $0.dropDatabase() }
+      let made = try shop.backup { $0.requiresDatabase = false }
+      #expect(made.documents <= 1)
+      try shop.server.withDatabase { _ = try $0.insert("users", [["_id": 1]]) }
+      let state = try state(shop, "users")
+      try spoil(shop, "users")
+      try shop.capture()
+      let report = try shop.restore(nil) { $0.time = .entry(state.time) }
+      #expect(try shop.tally("users") == state.tallies["users"])
+      #expect(report.safetyBackup != nil && report.endsTimeline)
+    }
+  }
+
+  @Test("a view that was made since is no reason to load anything twice")
+  func lateView() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { database in
+        for name in ["cheap", "metrics"] { try database.drop(name) }
+      }
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        _ = try database.run(["create": "seen", "viewOn": "users", "pipeline": []])
+      }
+      let state = try state(shop, "users")
+      try spoil(shop, "users", "orders")
+      try shop.server.withDatabase { try $0.drop("seen") }
+      try shop.capture()
+      let report = try shop.restore(nil) { $0.time = .entry(state.time) }
+      #expect(
+        report.restored.map(\.collection).sorted() == ["migrations", "orders", "seen", "users"])
+      #expect(report.documents == 503)
+      #expect(try shop.tally("users") == state.tallies["users"])
+      #expect(report.kept.isEmpty)
+    }
+  }
+
+  @Test(
+    "what was another kind of thing then comes back as it was",
+    .enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"))
+  func kinds() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { database in
+        _ = try database.insert("wasPlain", [["_id": 1]])
+        _ = try database.insert("wasPlain2", [["_id": 1]])
+        _ = try database.run(["create": "wasSeries", "timeseries": ["timeField": "t"]])
+        _ = try database.insert("wasSeries", [["t": .date(DateTime(milliseconds: 1))]])
+        _ = try database.run(["create": "wasSeries2", "timeseries": ["timeField": "t"]])
+        _ = try database.run(["create": "wasView", "viewOn": "users", "pipeline": []])
+        _ = try database.run(["create": "wasView2", "viewOn": "users", "pipeline": []])
+        _ = try database.run(["create": "wasView3", "viewOn": "users", "pipeline": []])
+      }
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        let names = ["wasPlain", "wasSeries", "wasSeries2", "wasView", "wasView2", "wasPlain2"]
+        for name in names { try database.drop(name) }
+        _ = try database.run(["create": "wasPlain", "viewOn": "users", "pipeline": []])
+        _ = try database.insert("wasSeries", [["_id": "plain"]])
+        _ = try database.run([
+          "create": "wasSeries2", "viewOn": "orders", "pipeline": [["$limit": 3]],
+        ])
+        _ = try database.insert("wasView", [["_id": "plain now"]])
+        for name in ["wasView2", "wasPlain2"] {
+          _ = try database.run(["create": .string(name), "timeseries": ["timeField": "t"]])
+          _ = try database.insert(name, [["t": .date(DateTime(milliseconds: 5)), "v": 2]])
+        }
+        _ = try database.run([
+          "collMod": "wasView3", "viewOn": "users", "pipeline": [["$match": ["_id": 2]]],
+        ])
+      }
+      let state = try state(
+        shop, "wasSeries", "wasView", "system.buckets.wasView2", "system.buckets.wasPlain2")
+      // The same kinds, with other things in them.
+      try shop.server.withDatabase { database in
+        _ = try database.insert("wasSeries", [["_id": "late"]])
+        _ = try database.insert("wasView", [["_id": "late"]])
+        for name in ["wasView2", "wasPlain2"] {
+          _ = try database.insert(name, [["t": .date(DateTime(milliseconds: 6)), "v": 3]])
+        }
+        for name in ["wasPlain", "wasSeries2", "wasView3"] {
+          _ = try database.run([
+            "collMod": .string(name), "viewOn": "orders", "pipeline": [["$match": ["n": -1]]],
+          ])
+        }
+      }
+      try shop.capture()
+      _ = try shop.restore(nil) { $0.time = .entry(state.time) }
+      for (name, tally) in state.tallies { #expect(try shop.tally(name) == tally, "\(name)") }
+      try shop.server.withDatabase { database in
+        let counts = try ["wasPlain", "wasSeries2", "wasView3"]
+          .map { try database.find($0).all().count }
+        #expect(counts == [2, 3, 1])
+      }
+      // Each by itself, where it is something else now.
+      try shop.server.withDatabase { database in
+        try database.drop("wasPlain")
+        _ = try database.insert("wasPlain", [["_id": "not a view"]])
+      }
+      let error = #expect(throws: BackupError.self) {
+        try recover(shop, to: state, only: ["wasPlain"])
+      }
+      #expect(error?.code == .conflict)
+      #expect(try shop.tally("wasPlain").count == 1)
+      try shop.server.withDatabase { try $0.drop("wasPlain") }
+      let series = try recover(shop, to: state, only: ["wasPlain", "wasPlain2"])
+      #expect(series.restored.map(\.collection).sorted() == ["wasPlain", "wasPlain2"])
+      #expect(
+        try shop.tally("system.buckets.wasPlain2") == state.tallies["system.buckets.wasPlain2"])
+    }
+  }
+}
