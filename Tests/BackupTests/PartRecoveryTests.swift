@@ -207,7 +207,18 @@ import Testing
         try NamespacePattern(shop.name + ".orders"), try NamespacePattern(shop.name + ".late*"),
         try NamespacePattern(shop.name + ".seen"),
       ]
-      let plan = try RestoreRunner(shop.store, pool: shop.server.pool, options: options).plan(nil)
+      func collected() throws -> Int {
+        try (Disk.names(in: shop.scratch.path) ?? []).filter { $0.hasPrefix("martlet-replay.") }
+          .count
+      }
+      let plan: RestorePlan
+      do {
+        let runner = RestoreRunner(shop.store, pool: shop.server.pool, options: options)
+        _ = try runner.plan(nil)
+        plan = try runner.plan(nil)
+        #expect(try collected() == 1)
+      }
+      #expect(try collected() == 0)
       #expect(plan.items.map(\.source.collection) == ["orders"])
       #expect(plan.origins.map(\.source.collection) == ["next"])
       #expect(plan.made.map(\.source.collection) == ["late", "seen"])

@@ -115,6 +115,29 @@ struct ReplaySource {
   }
 }
 
+/// What a plan has collected, for the run after it.
+final class CollectedOplog: Sendable {
+  private let state = Mutex<(id: String, source: ReplaySource)?>(nil)
+
+  func keep(_ source: ReplaySource, of id: String) {
+    state.withLock { state in
+      state?.source.remove()
+      state = (id, source)
+    }
+  }
+
+  /// Nil when it is of another backup, or there is none.
+  func take(_ id: String) -> ReplaySource? {
+    state.withLock { state in
+      guard let found = state, found.id == id else { return nil }
+      state = nil
+      return found.source
+    }
+  }
+
+  deinit { state.withLock { $0?.source.remove() } }
+}
+
 /// Writes the wanted entries of slices to a file, each once.
 private struct EntryCollector {
   private let path: String

@@ -11,6 +11,7 @@ public struct RestoreRunner: Sendable {
   let store: any Store
   let pool: ClientPool
   let options: RestoreOptions
+  private let collected = CollectedOplog()
 
   /// - Parameter pool: lends `insertThreads` + 3 clients at a time.
   public init(_ store: any Store, pool: ClientPool, options: RestoreOptions) {
@@ -19,7 +20,7 @@ public struct RestoreRunner: Sendable {
     self.options = options
   }
 
-  /// What a restore would do; changes nothing.
+  /// What a restore would do; changes nothing. What it collected of the oplog is kept for ``run(_:)``.
   /// - Throws: ``BackupError``, `MongoError`.
   public func plan(_ id: String?) throws -> RestorePlan {
     let set = try choose(id)
@@ -27,7 +28,7 @@ public struct RestoreRunner: Sendable {
     let use = try use(set)
     defer { use.end() }
     let oplog = try source(of: set, forNames: manifest)
-    defer { oplog?.remove() }
+    if let oplog { collected.keep(oplog, of: set.id) }
     return try plan(set, manifest, try oplog?.history(options.cancellation))
   }
 
@@ -53,6 +54,7 @@ public struct RestoreRunner: Sendable {
       try RestorePlanner(client: client, options: options).needsHistory(manifest)
     }
     guard isNeeded else { return nil }
+    if let source = collected.take(set.id) { return source }
     options.notice?("reading the captured oplog for renames")
     return try ReplaySource.make(store, set, options)
   }

@@ -115,6 +115,8 @@ struct RestoreCommand: LeafCommand {
 
     let pool = try context.pool(base.settings)
     var restore = try restoreOptions(base, store)
+    let progress = Progress(context.console, "restore", unit: .bytes)
+    restore.progress = { progress.update(done: $0.bytes, total: $0.expectedBytes) }
     let runner = RestoreRunner(store, pool: pool, options: restore)
     let plan = try runner.plan(chosen)
     guard !dryRun else {
@@ -127,10 +129,8 @@ struct RestoreCommand: LeafCommand {
         "\(replaced.count) collections are replaced by \(plan.backup.id).", confirmation,
         base.settings)
     }
-    let progress = Progress(context.console, "restore", unit: .bytes)
-    restore.progress = { progress.update(done: $0.bytes, total: $0.expectedBytes) }
     do {
-      let report = try RestoreRunner(store, pool: pool, options: restore).run(chosen)
+      let report = try runner.run(chosen)
       progress.finish()
       context.console.show(RestoreReportPage(report: report))
       if report.endsTimeline {
