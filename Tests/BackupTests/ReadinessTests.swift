@@ -121,11 +121,11 @@ import Testing
     let lock = open(scratch.path + "/martlet-replay.alive/lock", O_RDWR | O_CLOEXEC)
     defer { close(lock) }
     #expect(flock(lock, LOCK_EX | LOCK_NB) == 0)
-    let first = try ReplaySource.place(scratch.path)
-    try scratch.write([1], String(first.dropFirst(scratch.path.count + 1)))
-    let second = try ReplaySource.place(scratch.path)
+    let first = try WorkFolder(in: scratch.path).path
+    try folders.put(String(first.dropFirst(scratch.path.count + 1)) + "/entries.bson", bytes: [1])
+    let second = try WorkFolder(in: scratch.path).path
     #expect(first != second)
-    #expect(access(first, F_OK) == 0)
+    #expect(access(first + "/entries.bson", F_OK) == 0)
     #expect(access(scratch.path + "/martlet-replay.dead", F_OK) != 0)
     #expect(access(scratch.path + "/martlet-replay.alive/entries.bson", F_OK) == 0)
     #expect(access(scratch.path + "/martlet-replay.other/entries.bson", F_OK) == 0)

@@ -54,6 +54,22 @@ enum StoreKind: String, CaseIterable, Sendable {
     #expect(part == [10, 11, 12, 13, 14])
   }
 
+  @Test("many files are read and removed as well as one", arguments: StoreKind.allCases)
+  func many(kind: StoreKind) throws {
+    let scratch = try ScratchFolder()
+    guard let store = kind.open(scratch) else { return }
+    let names = (0..<8).map { "some/ü, [\($0)]*?{a}#; x/file" } + ["#top"]
+    for (index, name) in names.enumerated() { try store.put(name, bytes: [UInt8(index)]) }
+    let asked = names.dropFirst() + ["some/none", "none"]
+    let read = try store.read(all: Array(asked), limit: 100)
+    #expect(Set(read.keys) == Set(names.dropFirst()))
+    for (index, name) in names.enumerated().dropFirst() { #expect(read[name] == [UInt8(index)]) }
+    #expect(throws: BackupError.self) { try store.read(all: ["a", "../b", "c"], limit: 100) }
+    try store.delete(all: Array(asked))
+    #expect(try store.list("", recursively: true).map(\.name) == [names[0]])
+    try store.delete(all: Array(asked))
+  }
+
   @Test("what is not there is not found", arguments: StoreKind.allCases)
   func missing(kind: StoreKind) throws {
     let scratch = try ScratchFolder()

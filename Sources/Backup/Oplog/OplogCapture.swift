@@ -57,15 +57,15 @@ public struct OplogCapture: Sendable {
     let lock = try StoreLock.acquire(
       store, area: "oplog-" + id, purpose: "oplog run", cancellation: options.cancellation)
     defer { lock.release() }
-    try refuseOthers(id)
+    let chain = try ownChain(id)
     // What a run that died was writing.
     store.removeEmptyFolder("oplog/" + id)
 
     var builder = SliceBuilder(
       store: store, lock: lock, options: options, replicaSetID: id, serverVersion: identity.1)
-    var resume = try startingPoint(id)
+    var resume = try startingPoint(chain)
     builder.begin(isNew: resume.isNew)
-    try tellFilter(id)
+    tellFilter(chain)
     var pause: UInt32 = 250
     while !isOver {
       do {
@@ -91,11 +91,13 @@ public struct OplogCapture: Sendable {
 
   private var isOver: Bool { options.cancellation.isCancelled || options.until?() == true }
 
-  private func refuseOthers(_ id: String) throws(BackupError) {
+  /// - Throws: ``BackupError`` `.conflict` when the store has chains, and none of this replica set.
+  private func ownChain(_ id: String) throws(BackupError) -> SliceChain {
     let chains = try SliceCatalog(store).chains()
-    guard !options.acceptsOtherChains, !chains.isEmpty,
-      !chains.contains(where: { $0.replicaSetID == id })
-    else { return }
+    if let own = chains.first(where: { $0.replicaSetID == id }) { return own }
+    guard !options.acceptsOtherChains, !chains.isEmpty else {
+      return SliceChain(replicaSetID: id, slices: [])
+    }
     throw BackupError(
       .conflict,
       "the store holds the oplog of another replica set (\(chains[0].replicaSetID)), this one is \(id)",
@@ -104,8 +106,8 @@ public struct OplogCapture: Sendable {
   }
 
   /// Slices of another filter go on with the chain, and lead nowhere for what they leave out.
-  private func tellFilter(_ id: String) throws(BackupError) {
-    guard let before = try SliceCatalog(store).chain(id).slices.last?.databases,
+  private func tellFilter(_ chain: SliceChain) {
+    guard let before = chain.slices.last?.databases,
       Set(before) != Set(options.databases)
     else { return }
     func text(_ names: [String]) -> String {
@@ -118,15 +120,14 @@ public struct OplogCapture: Sendable {
 
   // MARK: - Where to begin
 
-  private func startingPoint(_ id: String) throws -> (time: Timestamp, isNew: Bool) {
-    let chain = try SliceCatalog(store).chain(id)
+  private func startingPoint(_ chain: SliceChain) throws -> (time: Timestamp, isNew: Bool) {
     if !chain.newer.isEmpty {
       options.notice?(
         "\(chain.newer.count) slices were written by a newer version: going on after the last one that "
           + "this one can read")
     }
     if let last = chain.runs.last?.end { return (last, false) }
-    return (try freshStart(id, after: nil), true)
+    return (try freshStart(chain.replicaSetID, after: nil), true)
   }
 
   /// The newest base that the oplog still reaches, else the majority point.

@@ -225,6 +225,11 @@ public struct SliceCatalog: Sendable {
     }
   }
 
+  func hasSlices(_ replicaSetID: String) throws(BackupError) -> Bool {
+    try store.list("oplog/\(replicaSetID)", recursively: true)
+      .contains { $0.name.hasSuffix(Self.descriptionSuffix) }
+  }
+
   /// The chain of a replica set; empty when there is none.
   public func chain(_ replicaSetID: String) throws(BackupError) -> SliceChain {
     var slices: [Slice] = []
@@ -233,12 +238,11 @@ public struct SliceCatalog: Sendable {
     var unreadable: [String] = []
     let entries = try store.list("oplog/\(replicaSetID)", recursively: true)
     let files = Dictionary(entries.map { ($0.name, $0.size) }, uniquingKeysWith: { a, _ in a })
-    for entry in entries where entry.name.hasSuffix(Self.descriptionSuffix) {
-      let bytes: [UInt8]
-      do throws(BackupError) { bytes = try store.read(entry.name, limit: 1 << 20) } catch {
-        if error.code == .notFound { continue }
-        throw error
-      }
+    let described = entries.filter { $0.name.hasSuffix(Self.descriptionSuffix) }
+    let texts = try store.read(all: described.map(\.name), limit: 1 << 20)
+    for entry in described {
+      // Pruned since it was listed.
+      guard let bytes = texts[entry.name] else { continue }
       // A description that is cut is a slice that is not there: the gap shows by itself.
       guard let document = try? SealedText.open(bytes, path: entry.name) else {
         unreadable.append(entry.name)

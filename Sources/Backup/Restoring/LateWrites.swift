@@ -76,7 +76,7 @@ struct LateWrites {
     guard let file = set.manifest?.files.first(where: { $0.role == .lateWrites }) else {
       return nil
     }
-    let place = ReplaySource(path: try ReplaySource.place(options.workFolder), count: 0)
+    let place = ReplaySource(folder: try WorkFolder(in: options.workFolder))
     do {
       let sink = try OutputFile(path: place.path)
       var source: any ByteSource = try store.get(set.id + "/" + file.name)

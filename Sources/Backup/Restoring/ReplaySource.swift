@@ -6,16 +6,18 @@ internal import Synchronization
 
 /// The oplog between a base and the time to recover to, as one local file of entries.
 struct ReplaySource {
-  let path: String
-  /// Entries in it.
-  let count: Int64
+  let folder: WorkFolder
+  /// The backup that it begins with, where it is kept for later.
+  var set: String?
+  var path: String { folder.path + "/entries.bson" }
 
   /// Collects the slices that lead from the base to the end; nil when nothing is to be replayed.
   ///
+  /// - Parameter chains: of the store, when they have just been read.
   /// - Throws: ``BackupError`` `.unreachableTime`, `.gap`, `.damaged`.
-  static func make(_ store: any Store, _ base: BackupSet, _ options: RestoreOptions) throws
-    -> ReplaySource?
-  {
+  static func make(
+    _ store: any Store, _ base: BackupSet, _ options: RestoreOptions, _ chains: [SliceChain]? = nil
+  ) throws -> ReplaySource? {
     guard let end = options.end else { return nil }
     guard let manifest = base.manifest, let consistency = manifest.consistency,
       let moment = consistency.moment, let start = consistency.replayStart
@@ -35,12 +37,13 @@ struct ReplaySource {
       throw BackupError(.unreachableTime, "the backup does not say of which replica set it is")
     }
     let wanted = options.databases ?? manifest.database.map { [$0] }
-    let chain = try SliceCatalog(store).chain(id).limited(to: wanted)
+    let known = chains?.first { $0.replicaSetID == id }
+    let chain = try (known ?? SliceCatalog(store).chain(id)).limited(to: wanted)
     // A snapshot needs what is after it; a fuzzy dump what is after its start, inclusive.
     guard let run = chain.runs.first(where: { $0.covers(start) }),
       let reach = RestorableWindows.reach(base, [chain], wanted), end.time <= reach
     else {
-      let chains = try SliceCatalog(store).chains()
+      let chains = try chains ?? SliceCatalog(store).chains()
       throw RestorableWindows.unreachable(
         end.time, try Catalog(store).sets(), chains, from: base, for: wanted)
     }
@@ -52,10 +55,8 @@ struct ReplaySource {
         return isBegun && (end.isInclusive ? time <= end.time : time < end.time)
       })
     do {
-      for slice in run.slices where slice.end >= start && slice.start <= end.time {
-        try options.cancellation.check()
-        try collector.add(slice, store, options.age)
-      }
+      let slices = run.slices.filter { $0.end >= start && $0.start <= end.time }
+      try collector.add(slices, store, options)
       return try collector.finish()
     } catch {
       collector.abandon()
@@ -76,105 +77,131 @@ struct ReplaySource {
     return history
   }
 
-  func remove() {
-    let folder = Disk.parent(of: path)
-    // Never a folder that is not our own.
-    guard folder.contains("/martlet-replay.") else { return }
-    _ = try? RunningProgram.output(of: ["rm", "-rf", "--", folder])
-  }
-
-  /// A name in a folder of its own (mode 0700): the oplog holds what documents hold.
-  static func place(_ folder: String) throws(BackupError) -> String {
-    removeDead(in: folder)
-    var template = Array((folder + "/" + prefix + "XXXXXX").utf8CString)
-    guard mkdtemp(&template) != nil else { throw Disk.failure("mkdir", folder) }
-    let made = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    // Held until this process ends, however it ends: that is what tells a folder of the living.
-    let lock = open(made + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    if lock >= 0 { _ = flock(lock, LOCK_EX | LOCK_NB) }
-    return made + "/entries.bson"
-  }
-
-  private static let prefix = "martlet-replay."
-
-  /// What restores that were killed have left: decrypted documents.
-  private static func removeDead(in folder: String) {
-    for name in (try? Disk.names(in: folder)) ?? [] where name.hasPrefix(prefix) {
-      let path = folder + "/" + name
-      var status = stat()
-      guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR,
-        status.st_uid == geteuid()
-      else { continue }
-      let lock = open(path + "/lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
-      guard lock >= 0 else { continue }
-      if flock(lock, LOCK_EX | LOCK_NB) == 0 {
-        _ = try? RunningProgram.output(of: ["rm", "-rf", "--", path])
-      }
-      close(lock)
-    }
-  }
+  func remove() { folder.remove() }
 }
 
-/// What a plan has collected, for the run after it.
-final class CollectedOplog: Sendable {
-  private let state = Mutex<(id: String, source: ReplaySource)?>(nil)
+/// What a plan has chosen and collected, for the run after it.
+final class PlannedRestore: Sendable {
+  private struct State: Sendable {
+    var asked: String?
+    var set: BackupSet?
+    var source: ReplaySource?
+    var chains: [SliceChain]?
+  }
 
-  func keep(_ source: ReplaySource, of id: String) {
+  private let state = Mutex(State())
+
+  /// - Parameter id: what was asked for; nil let the time choose.
+  func keep(_ set: BackupSet, for id: String?) {
     state.withLock { state in
-      state?.source.remove()
-      state = (id, source)
+      state.asked = id
+      state.set = set
+    }
+  }
+
+  /// Once: whoever asks again gets what is there then.
+  func set(for id: String?) -> BackupSet? {
+    state.withLock { state in
+      defer { state.set = nil }
+      return state.asked == id ? state.set : nil
+    }
+  }
+
+  func keep(_ chains: [SliceChain]) { state.withLock { $0.chains = chains } }
+
+  /// Once, like the rest.
+  func takeChains() -> [SliceChain]? {
+    state.withLock { state in
+      defer { state.chains = nil }
+      return state.chains
+    }
+  }
+
+  func keep(_ source: ReplaySource, of set: String) {
+    state.withLock { state in
+      state.source?.remove()
+      state.source = source
+      state.source?.set = set
     }
   }
 
   /// Nil when it is of another backup, or there is none.
-  func take(_ id: String) -> ReplaySource? {
+  func take(_ set: String) -> ReplaySource? {
     state.withLock { state in
-      guard let found = state, found.id == id else { return nil }
-      state = nil
-      return found.source
+      guard let source = state.source, source.set == set else { return nil }
+      state.source = nil
+      return source
     }
   }
 
-  deinit { state.withLock { $0?.source.remove() } }
+  deinit { state.withLock { $0.source?.remove() } }
 }
 
 /// Writes the wanted entries of slices to a file, each once.
 private struct EntryCollector {
-  private let path: String
+  private let folder: WorkFolder
   private let file: OutputFile
   /// The oplog of a day is ten times smaller so.
   private let sink: FilterSink
   private let takes: (Timestamp) -> Bool
   private var last = Timestamp(rawValue: 0)
-  private var count: Int64 = 0
 
   init(folder: String, takes: @escaping (Timestamp) -> Bool) throws {
-    path = try ReplaySource.place(folder)
-    file = try OutputFile(path: path)
-    sink = try FilterSink(["gzip", "-c", "-1"], to: file)
+    self.folder = try WorkFolder(in: folder)
+    do {
+      file = try OutputFile(path: ReplaySource(folder: self.folder).path)
+      sink = try FilterSink(["gzip", "-c", "-1"], to: file)
+    } catch {
+      self.folder.remove()
+      throw error
+    }
     self.takes = takes
   }
 
-  mutating func add(_ slice: Slice, _ store: any Store, _ age: Age) throws {
+  /// A remote store gives several slices in one go: asked for each, it would take hours for those of a day.
+  mutating func add(_ slices: [Slice], _ store: any Store, _ options: RestoreOptions) throws {
+    var rest = slices[...]
+    let place = folder.path + "/slices"
+    while !rest.isEmpty {
+      var bytes: Int64 = 0
+      let part = rest.prefix(Self.most).prefix { slice in
+        defer { bytes += slice.digest.size }
+        return bytes < Self.mostBytes
+      }
+      rest = rest.dropFirst(part.count)
+      let local = try? store.fetch(part.map(\.dataName), to: place)
+      for slice in part {
+        try options.cancellation.check()
+        let isLocal = local?.has(slice.dataName) == true
+        try add(slice, isLocal ? local ?? store : store, options.age)
+        try? local?.delete(slice.dataName)
+      }
+    }
+  }
+
+  /// Slices that are fetched in one go, and bytes of them after which no more are.
+  private static let most = 256
+  private static let mostBytes: Int64 = 32 << 20
+
+  private mutating func add(_ slice: Slice, _ store: any Store, _ age: Age) throws {
     try SliceReader(store, age: age).forEach(slice) { time, raw in
       // The overlap comes twice.
       guard time > last else { return }
       last = time
       guard takes(time) else { return }
       try sink.write(raw)
-      count += 1
     }
   }
 
   func abandon() {
     sink.abandon()
-    ReplaySource(path: path, count: 0).remove()
+    folder.remove()
   }
 
   func finish() throws -> ReplaySource {
     try sink.finish()
     try file.commit()
-    return ReplaySource(path: path, count: count)
+    return ReplaySource(folder: folder)
   }
 }
 

@@ -34,7 +34,7 @@ public struct RestoreOptions: Sendable {
   /// For the safety backup.
   public var safety = BackupOptions()
   /// Room for the oplog that is replayed.
-  public var workFolder = ProcessEnvironment["TMPDIR"] ?? "/tmp"
+  public var workFolder = WorkFolder.standard
   public var insertThreads = 3
   public var cancellation = Cancellation()
   public var progress: (@Sendable (LoadProgress) -> Void)?

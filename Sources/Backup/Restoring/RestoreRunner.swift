@@ -11,7 +11,7 @@ public struct RestoreRunner: Sendable {
   let store: any Store
   let pool: ClientPool
   let options: RestoreOptions
-  private let collected = CollectedOplog()
+  private let planned = PlannedRestore()
 
   /// - Parameter pool: lends `insertThreads` + 3 clients at a time.
   public init(_ store: any Store, pool: ClientPool, options: RestoreOptions) {
@@ -20,15 +20,16 @@ public struct RestoreRunner: Sendable {
     self.options = options
   }
 
-  /// What a restore would do; changes nothing. What it collected of the oplog is kept for ``run(_:)``.
+  /// What a restore would do; changes nothing. What it chose and collected is kept for ``run(_:)``.
   /// - Throws: ``BackupError``, `MongoError`.
   public func plan(_ id: String?) throws -> RestorePlan {
     let set = try choose(id)
+    planned.keep(set, for: id)
     let manifest = try set.readManifest()
     let use = try use(set)
     defer { use.end() }
     let oplog = try source(of: set, forNames: manifest)
-    if let oplog { collected.keep(oplog, of: set.id) }
+    if let oplog { planned.keep(oplog, of: set.id) }
     return try plan(set, manifest, try oplog?.history(options.cancellation))
   }
 
@@ -54,9 +55,9 @@ public struct RestoreRunner: Sendable {
       try RestorePlanner(client: client, options: options).needsHistory(manifest)
     }
     guard isNeeded else { return nil }
-    if let source = collected.take(set.id) { return source }
+    if let source = planned.take(set.id) { return source }
     options.notice?("reading the captured oplog for renames")
-    return try ReplaySource.make(store, set, options)
+    return try ReplaySource.make(store, set, options, planned.takeChains())
   }
 
   /// Restores the set of an id; nil is the newest that serves. Blocks.
@@ -66,7 +67,7 @@ public struct RestoreRunner: Sendable {
     let lock = try StoreLock.acquire(
       store, area: options.area, purpose: options.area, cancellation: options.cancellation)
     defer { lock.release() }
-    let set = try choose(id)
+    let set = try planned.set(for: id) ?? choose(id)
     let manifest = try set.readManifest()
     let use = try use(set)
     defer { use.end() }
@@ -86,7 +87,7 @@ public struct RestoreRunner: Sendable {
 
     if oplog == nil {
       oplog =
-        try ReplaySource.make(store, plan.backup, options)
+        try ReplaySource.make(store, plan.backup, options, planned.takeChains())
         ?? LateWrites.source(plan.backup, store, options)
     }
     var report = RestoreReport(backup: plan.backup.id)
@@ -141,7 +142,7 @@ public struct RestoreRunner: Sendable {
       }
       // Who may not read it has no capture either.
       if let id = try? ReplicaSet.id(client) {
-        report.endsTimeline = try !SliceCatalog(store).chain(id).slices.isEmpty
+        report.endsTimeline = try SliceCatalog(store).hasSlices(id)
       }
     }
   }
@@ -165,8 +166,9 @@ public struct RestoreRunner: Sendable {
     {
       scope.replicaSetID = live
     }
-    return try RestorableWindows.base(
-      for: end.time, sets, try SliceCatalog(store).chains(), scope: scope)
+    let chains = try SliceCatalog(store).chains()
+    planned.keep(chains)
+    return try RestorableWindows.base(for: end.time, sets, chains, scope: scope)
   }
 
   // MARK: - Beside and swap

@@ -97,8 +97,12 @@ public struct Catalog: Sendable {
   /// - Throws: ``BackupError`` of the store. A damaged manifest is a damaged set.
   public func sets() throws(BackupError) -> [BackupSet] {
     var sets: [BackupSet] = []
-    for name in try store.folders() where SetID.isID(name) {
-      if let set = try set(name) { sets.append(set) }
+    let ids = try store.folders().filter(SetID.isID)
+    let files = try store.read(
+      all: ids.flatMap { [$0 + "/" + Manifest.name, $0 + "/" + Self.record] }, limit: 256 << 20)
+    for id in ids {
+      guard let bytes = files[id + "/" + Manifest.name] else { continue }
+      sets.append(try set(id, bytes) { files[id + "/" + Self.record] })
     }
     return sets.sorted { ($0.time, $0.id) > ($1.time, $1.id) }
   }
@@ -111,12 +115,27 @@ public struct Catalog: Sendable {
       if error.code == .notFound { return nil }
       throw error
     }
+    return try set(id, bytes) { () throws(BackupError) in
+      do throws(BackupError) {
+        return try store.read(id + "/" + Self.record, limit: 1 << 20)
+      } catch {
+        if error.code == .notFound { return nil }
+        throw error
+      }
+    }
+  }
+
+  /// - Parameter record: what verifying has left; nil when nothing.
+  private func set(
+    _ id: String, _ bytes: [UInt8], record: () throws(BackupError) -> [UInt8]?
+  ) throws(BackupError) -> BackupSet {
+    let path = id + "/" + Manifest.name
     do throws(BackupError) {
       let manifest = try Manifest(try SealedText.open(bytes, path: path), path: path)
       guard manifest.id == id else {
         throw BackupError(.damaged, "the manifest is that of \(manifest.id)", path: path)
       }
-      return BackupSet(id: id, manifest: manifest, state: try state(manifest))
+      return BackupSet(id: id, manifest: manifest, state: state(manifest, try record()))
     } catch {
       switch error.code {
       case .damaged, .usage:
@@ -227,13 +246,9 @@ public struct Catalog: Sendable {
     try store.put(manifest.id + "/" + Self.record, bytes: SealedText.seal(document))
   }
 
-  private func state(_ manifest: Manifest) throws(BackupError) -> BackupSet.State {
+  private func state(_ manifest: Manifest, _ bytes: [UInt8]?) -> BackupSet.State {
+    guard let bytes else { return .complete }
     let path = manifest.id + "/" + Self.record
-    let bytes: [UInt8]
-    do throws(BackupError) { bytes = try store.read(path, limit: 1 << 20) } catch {
-      if error.code == .notFound { return .complete }
-      throw error
-    }
     // A record that cannot be read says nothing about the set.
     guard let document = try? SealedText.open(bytes, path: path),
       document["id"]?.stringValue == manifest.id,

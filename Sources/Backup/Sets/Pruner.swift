@@ -92,12 +92,14 @@ public struct Pruner: Sendable {
     for name in plan.debris { try Catalog(store).remove(name) }
     let oldest =
       plan.slices.isEmpty ? nil : try StoreUse.claims(store).compactMap(\.oplogFrom).min()
-    for slice in plan.slices where oldest.map({ slice.end < $0 }) ?? true {
+    var slices = plan.slices.filter { slice in oldest.map { slice.end < $0 } ?? true }[...]
+    while !slices.isEmpty {
       try cancellation.check()
-      // The description first: a slice without it does not count.
-      try store.delete(slice.descriptionName)
-      try store.delete(slice.dataName)
-      try store.delete(slice.damageName)
+      let part = slices.prefix(100)
+      slices = slices.dropFirst(part.count)
+      // The descriptions first: a slice without it does not count.
+      try store.delete(all: part.map(\.descriptionName))
+      try store.delete(all: part.flatMap { [$0.dataName, $0.damageName] })
     }
   }
 

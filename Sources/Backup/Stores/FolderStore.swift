@@ -41,6 +41,8 @@ public struct FolderStore: Store {
     return FolderSource(descriptor, name: name, left: range.map { Int($0.count) } ?? .max)
   }
 
+  func has(_ name: String) -> Bool { access(path + "/" + name, R_OK) == 0 }
+
   public func list(_ folder: String, recursively: Bool) throws(BackupError) -> [StoreEntry] {
     if !folder.isEmpty { try StoreName.check(folder) }
     let full = folder.isEmpty ? path : path + "/" + folder

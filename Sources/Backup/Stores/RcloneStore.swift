@@ -81,6 +81,28 @@ public struct RcloneStore: Store {
     return RcloneSource(program, name: name)
   }
 
+  public func fetch(_ names: [String], to folder: String) throws(BackupError) -> FolderStore? {
+    try Disk.createFolder(folder)
+    _ = try repeated(
+      ["copy", path(""), folder] + Self.several, input: try Self.lines(names))
+    return FolderStore(path: folder)
+  }
+
+  /// Files that are named, and nothing else is looked at. - Source: rclone's manual, "Filtering".
+  private static let several = [
+    "--files-from-raw", "-", "--no-traverse", "--transfers", "16", "--checkers", "16",
+  ]
+
+  private static func lines(_ names: [String]) throws(BackupError) -> [UInt8] {
+    for name in names {
+      try StoreName.check(name)
+      guard !name.utf8.contains(UInt8(ascii: "\n")) else {
+        throw BackupError(.usage, "'\(name)' is not a name in a store")
+      }
+    }
+    return Array((names.joined(separator: "\n") + "\n").utf8)
+  }
+
   public func list(_ folder: String, recursively: Bool) throws(BackupError) -> [StoreEntry] {
     if !folder.isEmpty { try StoreName.check(folder) }
     var words = ["lsjson", "--no-modtime", "--no-mimetype"]
@@ -99,6 +121,14 @@ public struct RcloneStore: Store {
     // rclone calls it an error when it is gone already.
     guard try stat(name) != nil else { return }
     _ = try repeated(["deletefile", path(name)])
+  }
+
+  public func delete(all names: [String]) throws(BackupError) {
+    guard names.count > 2 else {
+      for name in names { try delete(name) }
+      return
+    }
+    _ = try repeated(["delete", path("")] + Self.several, input: try Self.lines(names))
   }
 
   public func removeEmptyFolder(_ folder: String) {
@@ -144,14 +174,15 @@ public struct RcloneStore: Store {
   }
 
   /// Runs something that may be run again. Missing files and folders are an answer.
-  private func repeated(_ words: [String]) throws(BackupError) -> (
+  private func repeated(_ words: [String], input: [UInt8]? = nil) throws(BackupError) -> (
     ending: RunningProgram.Ending, bytes: [UInt8]
   ) {
     var wait: UInt32 = 250
     for attempt in 1... {
       // It is repeated here. With rclone's own repetitions a remote that is not there takes ten minutes.
       let reply = try RunningProgram.output(
-        of: command(["--retries", "1", "--low-level-retries", "5"] + words), limits: limits)
+        of: command(["--retries", "1", "--low-level-retries", "5"] + words), input: input,
+        limits: limits)
       switch reply.ending {
       // 3: no such folder, 4: no such file. - Source: rclone's list of exit codes.
       case .exited(0), .exited(3), .exited(4): return (reply.ending, reply.bytes)

@@ -34,6 +34,11 @@ public struct RememberedStore: Store {
     return try inner.get(name, range: range)
   }
 
+  public func fetch(_ names: [String], to folder: String) throws(BackupError) -> FolderStore? {
+    try look()
+    return try inner.fetch(names, to: folder)
+  }
+
   public func list(_ folder: String, recursively: Bool) throws(BackupError) -> [StoreEntry] {
     try look()
     return try inner.list(folder, recursively: recursively)
@@ -42,6 +47,11 @@ public struct RememberedStore: Store {
   public func delete(_ name: String) throws(BackupError) {
     try look()
     try inner.delete(name)
+  }
+
+  public func delete(all names: [String]) throws(BackupError) {
+    try look()
+    try inner.delete(all: names)
   }
 
   public func removeEmptyFolder(_ folder: String) { inner.removeEmptyFolder(folder) }

@@ -39,11 +39,16 @@ public protocol Store: Sendable {
   /// Opens a file, or a part of it. Damage on the way is thrown by the reading.
   /// - Throws: ``BackupError`` `.notFound`.
   func get(_ name: String, range: Range<Int64>?) throws(BackupError) -> any ByteSource
+  /// Copies files into a local folder in one go, where that is cheaper than asking for each; nil where it
+  /// is not. What is not there is left out. Blocks.
+  func fetch(_ names: [String], to folder: String) throws(BackupError) -> FolderStore?
   /// What is in a folder (`""` is the root), sorted by name; nothing where there is no folder. With
   /// `recursively` all files below and no folders.
   func list(_ folder: String, recursively: Bool) throws(BackupError) -> [StoreEntry]
   /// Removes a file; fine when it is gone already.
   func delete(_ name: String) throws(BackupError)
+  /// Removes files in this order, or in one go; fine when they are gone already.
+  func delete(all names: [String]) throws(BackupError)
   /// Removes a folder and its folders when no files are in them. Never an error.
   func removeEmptyFolder(_ folder: String)
   /// Bytes that there is room for, where that can be told.
@@ -78,6 +83,36 @@ extension Store {
     } catch {
       throw BackupError(.store, "the file cannot be read", path: name, cause: error)
     }
+  }
+
+  public func fetch(_ names: [String], to folder: String) throws(BackupError) -> FolderStore? {
+    nil
+  }
+
+  public func delete(all names: [String]) throws(BackupError) {
+    for name in names { try delete(name) }
+  }
+
+  /// Reads whole small files, by their names; what is not there is left out.
+  ///
+  /// - Parameter limit: of each.
+  /// - Throws: ``BackupError`` as ``read(_:limit:)``, but for `.notFound`.
+  func read(all names: [String], limit: Int) throws(BackupError) -> [String: [UInt8]] {
+    var out: [String: [UInt8]] = [:]
+    var source: any Store = self
+    var folder: WorkFolder?
+    defer { folder?.remove() }
+    if names.count > 2 {
+      folder = try? WorkFolder(in: WorkFolder.standard)
+      // Where that fails, one after the other may not, or says why.
+      if let folder, let local = try? fetch(names, to: folder.path + "/files") { source = local }
+    }
+    for name in names {
+      do throws(BackupError) { out[name] = try source.read(name, limit: limit) } catch {
+        guard error.code == .notFound else { throw error }
+      }
+    }
+    return out
   }
 
   /// Names of the folders at the root.
