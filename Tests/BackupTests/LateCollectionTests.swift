@@ -81,7 +81,7 @@ import Testing
         _ = try shop.insert("users", [["_id": 7]])
         // What a probe that could not be dropped leaves.
         let token = try Journal(client: client).open().first?["_id"]?.stringValue ?? ""
-        _ = try shop.insert(try Temporary(token: token).stem + "probe.c", [["_id": 1]])
+        _ = try shop.insert(try Temporary(token: token).stem + Swapper.probe + "c", [["_id": 1]])
       }
     }
     #expect(try place.ids() == [1, 2])
@@ -102,7 +102,7 @@ import Testing
       try? root.withClient { client in
         let token = try Journal(client: client).open().first?["_id"]?.stringValue ?? ""
         _ = try client.database("shop").insert(
-          try Temporary(token: token).stem + "probe.c", [["_id": 1]])
+          try Temporary(token: token).stem + Swapper.probe + "c", [["_id": 1]])
       }
     }
     #expect(report.restored == [Namespace("shop", "users")])
@@ -171,5 +171,35 @@ import Testing
     #expect(try place.ids() == [1, 2])
     #expect(try place.names() == ["users"])
     #expect(try place.journal() == 0)
+  }
+
+  @Test(
+    "what comes into being in the place of a view or a time-series is kept, where nothing was to be backed up",
+    .enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"),
+    arguments: [false, true])
+  func takenPlaces(_ toTime: Bool) throws {
+    try Shop.run { shop in
+      let made = try shop.backup()
+      let time = try shop.now()
+      try shop.capture()
+      let series = try shop.tally("system.buckets.metrics")
+      try shop.server.withDatabase { try $0.dropDatabase() }
+      let report = try shop.restore(made.id) { options in
+        if toTime { options.time = .entry(time) }
+        options.notice = { text in
+          guard text.hasPrefix("swapping") else { return }
+          _ = try? shop.server.withDatabase { database in
+            _ = try database.insert("metrics", [["_id": "late"]])
+            _ = try database.insert("cheap", [["_id": "late"]])
+          }
+        }
+      }
+      #expect(report.safetyBackup == nil)
+      #expect(report.kept.count == 2, "\(report.kept)")
+      for place in report.kept { #expect(try shop.tally(place.collection).count == 1) }
+      #expect(try shop.tally("system.buckets.metrics") == series)
+      let view = try shop.server.withDatabase { try $0.find("cheap").all() }
+      #expect(view.map { $0["_id"]?.integerValue } == [1])
+    }
   }
 }

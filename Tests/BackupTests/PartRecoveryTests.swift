@@ -120,8 +120,10 @@ import Testing
   @Test("what $out and a conversion made, what was made since, and what was renamed away")
   func made() throws {
     try Shop.run { shop in
+      try shop.server.withDatabase { _ = try $0.insert("was_there", [["_id": 1]]) }
       _ = try shop.backup()
       try shop.server.withDatabase { database in
+        try database.drop("was_there")
         for _ in 0..<2 {
           _ = try database.aggregate(
             "orders", pipeline: [["$match": ["n": ["$lt": 9]]], ["$out": "report"]]
@@ -151,7 +153,11 @@ import Testing
         let info = try database.listCollections(filter: ["name": "log"]).first
         #expect(info?.options["capped"] == true)
       }
-      // It was there, and is not at that moment.
+      // Of the backup, and not there at that moment: told, and nothing is done.
+      let cheap = try recover(shop, to: state, only: ["was_there", "users"])
+      #expect(cheap.restored.map(\.collection) == ["users"])
+      #expect(cheap.notices.contains { $0.contains(shop.name + ".was_there") })
+      // It never was.
       let gone = #expect(throws: BackupError.self) {
         try recover(shop, to: state, only: ["nothing"])
       }
@@ -338,6 +344,83 @@ import Testing
       #expect(series.restored.map(\.collection).sorted() == ["wasPlain", "wasPlain2"])
       #expect(
         try shop.tally("system.buckets.wasPlain2") == state.tallies["system.buckets.wasPlain2"])
+    }
+  }
+
+  @Test("a new name that the oplog uses on the way, and names like those of our own")
+  func names() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { _ = try $0.insert("later", [["_id": "of the backup"]]) }
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        _ = try database.insert("step", [["_id": 1], ["_id": 2]])
+        try database.rename("step", to: "middle")
+        try database.rename("middle", to: "result")
+        _ = try database.insert("step", [["_id": "another"]])
+        try database.rename("later", to: "direct")
+        for name in ["probe.a", "probe.x", "origin.x"] {
+          _ = try database.insert(name, [["_id": .string(name)]])
+        }
+      }
+      let state = try state(shop, "result", "direct", "probe.a", "probe.x", "origin.x")
+      let probes = ["probe.a", "probe.x", "origin.x"]
+      try spoil(shop, "result", "step", "middle", "later", "probe.a", "probe.x", "origin.x")
+      for (name, place) in [("result", "step"), ("direct", "later"), ("result", "middle")] {
+        _ = try recover(shop, to: state, only: [name]) { options in
+          options.renames = [
+            try NamespaceRename(from: "\(shop.name).\(name)", to: "\(shop.name).\(place)")
+          ]
+        }
+        #expect(try shop.tally(place) == state.tallies[name], "\(name) as \(place)")
+      }
+      let report = try recover(shop, to: state, only: ["probe.*", "origin.*"])
+      #expect(report.restored.map(\.collection).sorted() == probes.sorted())
+      for name in probes { #expect(try shop.tally(name) == state.tallies[name]) }
+    }
+  }
+
+  @Test("patterns of any database are about parts too, and none is about what is the server's own")
+  func starred() throws {
+    try Shop.run { shop in
+      try shop.server.withDatabase { _ = try $0.insert("next", [["_id": 1]]) }
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        try database.rename("next", to: "end.of")
+        _ = try database.run(["create": "last", "viewOn": "users", "pipeline": []])
+      }
+      let state = try state(shop, "end.of")
+      try spoil(shop, "end.of")
+      try shop.capture()
+      _ = try shop.restore(nil) { options in
+        options.time = .entry(state.time)
+        options.databases = [shop.name]
+        options.only = [try NamespacePattern("*.end*")]
+      }
+      #expect(try shop.tally("end.of") == state.tallies["end.of"])
+      // Views make a collection of the server's own, which nobody restores.
+      var options = shop.restoreOptions
+      options.time = .entry(state.time)
+      options.only = [try NamespacePattern(shop.name + ".*st*")]
+      let plan = try RestoreRunner(shop.store, pool: shop.server.pool, options: options).plan(nil)
+      #expect(plan.made.map(\.source.collection) == ["last"])
+    }
+  }
+
+  @Test("what is of another kind now is told by the plan")
+  func tellsKind() throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        try database.drop("users")
+        _ = try database.run(["create": "users", "viewOn": "orders", "pipeline": []])
+      }
+      let time = try shop.now()
+      try shop.capture()
+      var options = shop.restoreOptions
+      options.time = .entry(time)
+      let plan = try RestoreRunner(shop.store, pool: shop.server.pool, options: options).plan(nil)
+      #expect(
+        plan.warnings.contains { $0.contains("another kind") && $0.contains(shop.name + ".users") })
     }
   }
 }

@@ -112,6 +112,22 @@ import Testing
     #expect(failed.map { "\($0)".contains("geheim") } == false)
   }
 
+  @Test(
+    "what a copy of many has not brought is asked for one by one",
+    arguments: ["exit 4", "exit 0", "exit 1"])
+  func partialCopy(_ end: String) throws {
+    let scratch = try ScratchFolder()
+    let script = "#!/bin/sh\ncase \" $* \" in *\" copy \"*) \(end);; esac\nexec rclone \"$@\"\n"
+    try scratch.write(Array(script.utf8), "rclone")
+    chmod(scratch.path + "/rclone", 0o700)
+    let store = RcloneStore(
+      remote: ":local:" + scratch.path + "/store", program: scratch.path + "/rclone", attempts: 1)
+    let names = ["a/1", "a/2", "b/3", "b/4"]
+    for name in names { try store.put(name, bytes: Array(name.utf8)) }
+    let read = try store.read(all: names + ["none"], limit: 100)
+    #expect(read == Dictionary(uniqueKeysWithValues: names.map { ($0, Array($0.utf8)) }))
+  }
+
   @Test("an rclone that hangs is an error in the end, also in the middle of a file")
   func hangingRclone() throws {
     let scratch = try ScratchFolder()

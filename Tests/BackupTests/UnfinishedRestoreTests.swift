@@ -176,4 +176,44 @@ import Testing
       #expect(try !shop.collections().contains { $0.hasPrefix(Temporary.prefix) })
     }
   }
+
+  @Test("what two runs of one restore find in their way is put aside under two names")
+  func asides() throws {
+    try Shop.run { shop in
+      let temporary = Temporary()
+      let users = Namespace(shop.name, "users")
+      for id in [7, 8] as [Int64] {
+        try shop.server.withDatabase { database in
+          try database.drop("users")
+          _ = try database.insert("users", [["_id": .integer(id)]])
+        }
+        // As the next run that completes a dead one.
+        let asides = Asides(
+          pool: shop.server.pool, options: shop.restoreOptions, temporary: temporary)
+        #expect(try asides.free(users))
+        #expect(asides.swaps.map(\.kept) == [temporary.aside(users, Int(id) - 7)])
+      }
+      #expect(try shop.tally(temporary.aside(users, 0).collection).count == 1)
+      #expect(try shop.tally(temporary.aside(users, 1).collection).count == 1)
+      #expect(try !shop.collections().contains("users"))
+    }
+  }
+
+  @Test("an entry of the journal of before a field was there still loads everything")
+  func oldEntry() throws {
+    let shop = Namespace("shop", "users")
+    let item = RestorePlan.Item(
+      source: shop, target: shop, way: .inPlace, count: 1, bytes: 1, liveCount: 1, expiries: [])
+    for (items, isWhole) in [([item], true), ([], false)] {
+      var options = RestoreOptions()
+      options.inPlace = isWhole
+      let late = isWhole ? [] : [LateMade(source: shop, target: shop, view: [:])]
+      let manifest = Manifest(id: "x", kind: .full, started: 0, finished: 0)
+      var document = Reload(items, late, manifest, options).document
+      #expect(document["isWhole"] == .bool(isWhole))
+      document.remove("isWhole")
+      let reload = try #require(Reload(document))
+      #expect(reload.loadsDocuments == isWhole)
+    }
+  }
 }

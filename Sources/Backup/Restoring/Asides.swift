@@ -37,20 +37,24 @@ final class Asides: Sendable {
       // Gone again is free too.
       guard let found = found.first else { return true }
       guard found.type == .collection else { return false }
-      let number = places.withLock { places in places.count }
-      let place = temporary.aside(target, number)
-      do throws(MongoError) {
-        _ = try client.run(
-          [
-            "renameCollection": .string(target.description), "to": .string(place.description),
-            "dropTarget": false,
-          ], on: "admin", options: .majority)
-      } catch {
-        guard error.code == 26 else { throw error }
-        return true
+      // A run that died may have put something aside under the same token.
+      for number in 0... {
+        let place = temporary.aside(target, number)
+        do throws(MongoError) {
+          _ = try client.run(
+            [
+              "renameCollection": .string(target.description), "to": .string(place.description),
+              "dropTarget": false,
+            ], on: "admin", options: .majority)
+        } catch {
+          if error.code == 48 { continue }
+          guard error.code == 26 else { throw error }
+          return true
+        }
+        places.withLock { $0.append((target, place)) }
+        options.notice?("\(target) was in the way: it is \(place) now")
+        break
       }
-      places.withLock { $0.append((target, place)) }
-      options.notice?("\(target) was in the way: it is \(place) now")
       return true
     }
   }

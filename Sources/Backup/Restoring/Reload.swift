@@ -17,7 +17,8 @@ struct Reload {
   var archive: String?
   var renames: [(from: String, to: String)]
   var end: (time: Timestamp, isInclusive: Bool)?
-  /// UUIDs of what is dropped, buckets for a time-series; nil until it is about to be.
+  /// UUIDs of what is dropped, buckets for a time-series: what was there before the safety backup. What comes
+  /// later is put aside. Nil until that is known.
   var replaced: [Binary]?
   /// The backup that gets what was written to them late.
   var safety: String?
@@ -117,7 +118,8 @@ extension Reload {
       return LateMade(source: source, target: target, view: view)
     }
     includes = (document["includes"]?.arrayValue ?? []).compactMap(\.stringValue)
-    isWhole = document["isWhole"]?.isTruthy == true
+    // An entry of before this field, with items and no patterns, is of a whole restore in place.
+    isWhole = document["isWhole"]?.isTruthy ?? (includes.isEmpty && !items.isEmpty)
     renames = (document["renames"]?.arrayValue ?? []).compactMap { pair in
       guard let pair = pair.arrayValue, pair.count == 2, let from = pair[0].stringValue,
         let to = pair[1].stringValue

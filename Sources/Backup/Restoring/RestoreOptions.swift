@@ -80,6 +80,8 @@ public struct RestorePlan: Sendable {
     public var liveCount: Int64?
     /// Expiries that become active right after the swap, in seconds.
     public var expiries: [Int64]
+    /// What has this name now is no such thing.
+    var isOfOtherKind = false
   }
 
   public var backup: BackupSet

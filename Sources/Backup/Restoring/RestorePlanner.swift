@@ -15,8 +15,10 @@ struct RestorePlanner {
 
   /// What of a backup is taken. A backup of one database is never a reason to replay what happened in
   /// another: the captured oplog has all of them.
-  /// - Parameter origins: taken besides, under names that are never those of a result.
-  func selection(_ manifest: Manifest, origins: Set<Namespace> = []) throws -> NamespaceSelection {
+  /// - Parameter places: of what is taken besides.
+  func selection(_ manifest: Manifest, places: [Namespace: Namespace] = [:]) throws
+    -> NamespaceSelection
+  {
     var includes = options.only
     if let database = manifest.database {
       let prefix = NamespacePattern.escape(database) + "."
@@ -37,7 +39,7 @@ struct RestorePlanner {
     var selection = NamespaceSelection(
       includes: includes, excludes: try excludes.map { try NamespacePattern($0) },
       renames: options.renames)
-    selection.names = origins
+    selection.places = places
     return selection
   }
 
@@ -46,7 +48,10 @@ struct RestorePlanner {
     guard options.end != nil else { return false }
     // Renames stay inside of a database.
     let isPart = options.only.contains { pattern in
-      pattern.text.drop { $0 != "." } != ".*"
+      let database = pattern.text.prefix { $0 != "." }
+      return database.contains("*")
+        ? !["*", "*.*"].contains(pattern.text)
+        : pattern.text.dropFirst(database.count) != ".*"
     }
     if isPart { return true }
     let selection = try selection(manifest)
@@ -62,7 +67,6 @@ struct RestorePlanner {
     try refuseOlderServer(manifest)
     let selection = try selection(manifest)
     let origins = history?.origins { selection.takes($0) } ?? []
-    let whole = try self.selection(manifest, origins: origins)
     // Not everybody who may plan may read it.
     let unfinished = (try? Journal(client: client).reloads()) ?? []
     var items: [RestorePlan.Item] = []
@@ -78,20 +82,21 @@ struct RestorePlanner {
         users += collection.count
         if options.users { continue }
       }
-      guard whole.takes(source), !collection.type.isEmpty else {
+      let isOrigin = origins.contains(source)
+      guard isOrigin || selection.takes(source), !collection.type.isEmpty else {
         left.append(collection.namespace)
         continue
       }
       var item = RestorePlan.Item(
-        source: source, target: try selection.target(of: source), way: way(collection),
-        count: collection.count, bytes: collection.bytes, liveCount: nil,
+        source: source, target: isOrigin ? source : try selection.target(of: source),
+        way: way(collection), count: collection.count, bytes: collection.bytes, liveCount: nil,
         expiries: collection.indexes.compactMap { $0["expireAfterSeconds"]?.integerValue }
           + [collection.expireAfterSeconds].compactMap(\.self))
-      guard selection.takes(source) else {
+      guard !isOrigin else {
         besides.append(item)
         continue
       }
-      item.liveCount = try liveCount(item, unfinished)
+      item.liveCount = try liveCount(&item, unfinished)
       items.append(item)
     }
     let made = try made(history, selection, items)
@@ -171,16 +176,21 @@ struct RestorePlanner {
 
   /// - Parameter unfinished: what a dead run has dropped, and an application may have made anew as
   ///   something else: that run is completed first.
-  private func liveCount(_ item: RestorePlan.Item, _ unfinished: Set<Namespace>) throws -> Int64? {
+  private func liveCount(_ item: inout RestorePlan.Item, _ unfinished: Set<Namespace>) throws
+    -> Int64?
+  {
     let database = client.database(item.target.database)
     let found = try database.listCollections(filter: ["name": .string(item.target.collection)])
     guard let info = found.first else { return nil }
     let isView = info.type == .view
     // What it is at another moment is known when it has been loaded.
+    let isAlike =
+      isView == (item.way == .view) && (info.type == .timeseries) == (item.way == .reload)
     if options.end != nil, !options.inPlace {
+      item.isOfOtherKind = !isAlike
       return isView ? 0 : try database.estimatedCount(item.target.collection)
     }
-    guard isView == (item.way == .view), (info.type == .timeseries) == (item.way == .reload) else {
+    guard isAlike else {
       guard !unfinished.contains(item.target) else { return 0 }
       throw BackupError(
         .conflict, "what has this name now is of another kind than in the backup",
@@ -228,6 +238,12 @@ struct RestorePlanner {
     if !plan.origins.isEmpty {
       let names = plan.origins.map(\.source.description).joined(separator: ", ")
       out.append("loaded besides, because renames lead from it to what is selected: \(names)")
+    }
+    let others = plan.items.filter(\.isOfOtherKind).map(\.target.description)
+    if !others.isEmpty {
+      out.append(
+        "of another kind (collection, view, time-series) now than in the backup: unless they had changed by "
+          + "the moment asked for, nothing will be replaced: " + others.joined(separator: ", "))
     }
     let swapped = plan.results.filter { $0.way == .swap && $0.liveCount != nil }.count
     if swapped > 0 {

@@ -41,16 +41,14 @@ extension LateMade {
 extension RestoreRunner {
   /// What is there under temporary names now, and was selected: a replay may have made, renamed and dropped
   /// some, also in databases that came into being after the base.
-  func loaded(
-    _ plan: RestorePlan, _ manifest: Manifest, _ summary: LoadSummary, _ temporary: Temporary
-  ) throws -> [Loaded] {
+  func loaded(_ plan: RestorePlan, _ summary: LoadSummary, _ temporary: Temporary) throws
+    -> [Loaded]
+  {
     let items = Dictionary(
-      (plan.items + plan.origins).map { (temporary.loading($0.target), $0) },
-      uniquingKeysWith: { a, _ in a })
+      plan.items.map { (temporary.loading($0.target), $0) }, uniquingKeysWith: { a, _ in a })
     let summaries = Dictionary(
       summary.collections.map { ($0.target, $0) }, uniquingKeysWith: { a, _ in a })
     return try pool.withClient { client in
-      let selection = try RestorePlanner(client: client, options: options).selection(manifest)
       var out: [Loaded] = []
       for database in try RestoreRecovery.databases(client) {
         for info in try client.database(database).listCollections()
@@ -61,8 +59,6 @@ extension RestoreRunner {
             item?.target
             ?? Namespace(database, String(info.name.dropFirst(temporary.stem.count)))
           let source = item?.source ?? summaries[place]?.source ?? target
-          // The rest only had to be there for a rename.
-          guard plan.originNames.isEmpty || selection.takes(source) else { continue }
           var loaded = Loaded(
             source: source, target: target, kind: .collection, isOfBackup: item?.way == .reload)
           switch info.type {
@@ -93,6 +89,8 @@ extension RestoreRunner {
       // What another restore had loaded at that moment.
       && !name.hasPrefix(temporary.stem + Temporary.prefix)
       && !name.hasPrefix(temporary.stem + Swapper.probe)
+      // What only had to be there for a rename.
+      && !name.hasPrefix(temporary.stem + Temporary.originMark)
   }
 
   /// A collection takes the place of a collection only, and so on: nobody expects a view to delete data.

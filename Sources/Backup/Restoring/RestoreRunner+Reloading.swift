@@ -5,11 +5,41 @@ internal import MongoDB
 extension RestoreRunner {
   /// Drops, makes and loads what cannot be swapped. What was written to it since the safety backup is
   /// added to that, as soon as nobody can write to it any more.
+  ///
+  /// - Parameter manifest: nil where no documents are loaded.
   func reload(
-    _ reload: Reload, _ token: String, _ manifest: Manifest, _ oplog: ReplaySource?,
+    _ reload: Reload, _ token: String, _ manifest: Manifest?, _ oplog: ReplaySource?,
     _ report: inout RestoreReport
   ) throws {
     guard !reload.isEmpty else { return }
+    let temporary = try Temporary(token: token)
+    // Whatever is wrong with it shows before anything is dropped.
+    let taken = try manifest.map { try selection(of: reload, temporary, $0, oplog) }
+    try dropReplaced(by: reload, token, &report)
+    let asides = Asides(pool: pool, options: options, temporary: temporary)
+    try makeViews(reload.late, asides, &report)
+    if reload.loadsDocuments, let manifest, let taken {
+      let targets = Set(reload.items.map(\.target))
+      report.compared.removeAll { targets.contains($0.namespace) }
+      let summary = try load(
+        manifest, oplog, reload.items.map { ($0, $0.target) }, selection: taken,
+        withholdsExpiry: false, &report, asides: asides)
+      report.documents += summary.inserted
+      report.replayed = max(report.replayed, summary.replayed)
+      report.restored += reload.items.map(\.target)
+    }
+    report.kept += try pool.withClient { client in
+      let recovery = RestoreRecovery(client: client, options: options, store: store)
+      if taken?.places.isEmpty == false {
+        try recovery.drop(temporary.stem + Temporary.originMark)
+      }
+      return try recovery.settle(asides.swaps, report.safetyBackup)
+    }
+  }
+
+  private func dropReplaced(by reload: Reload, _ token: String, _ report: inout RestoreReport)
+    throws
+  {
     var reload = reload
     try pool.withClient { client in
       let journal = Journal(client: client)
@@ -17,71 +47,47 @@ extension RestoreRunner {
       if try journal.entry(token)?["state"]?.stringValue == Journal.State.loading.rawValue {
         try collectEarly([], reload, report.safetyBackup, client)
       }
-      reload.replaced = try reload.targets.compactMap { try Self.dataUUID($0, client) }
+      if reload.replaced == nil { reload.replaced = try uuids(reload.targets) }
       reload.safety = report.safetyBackup
       if reload.replaced?.isEmpty == false { try warn(client, &report) }
       try journal.reloading(token, reload)
-      options.notice?("loading \(reload.items.count) collections and views in place")
+      options.notice?("loading \(reload.targets.count) collections and views in place")
+      let swapper = Swapper(client: client, options: options)
       for target in reload.targets where !target.collection.hasPrefix("system.") {
         // What has come into being since is put aside when its name is needed.
         let live = try Self.dataUUID(target, client)
         if let live, reload.replaced?.contains(live) != true { continue }
+        guard try live != nil || swapper.info(target) != nil else { continue }
         try client.database(target.database).drop(target.collection)
       }
       try journal.confirm(token, options)
       report.lateWrites += try RestoreRecovery(client: client, options: options, store: store)
         .addLateWrites(token)
     }
-    try makeViews(reload.late, &report)
-    guard reload.loadsDocuments else { return }
-    let (selection, origins) = try selection(of: reload, token, manifest, oplog)
-    defer { dropOrigins(origins) }
-    let targets = Set(reload.items.map(\.target))
-    report.compared.removeAll { targets.contains($0.namespace) }
-    let asides = Asides(pool: pool, options: options, temporary: try Temporary(token: token))
-    let summary = try load(
-      manifest, oplog, reload.items.map { ($0, $0.target) }, selection: selection,
-      withholdsExpiry: false, &report, asides: asides)
-    report.kept += try pool.withClient { client in
-      try RestoreRecovery(client: client, options: options, store: store)
-        .settle(asides.swaps, report.safetyBackup)
-    }
-    report.documents += summary.inserted
-    report.replayed = max(report.replayed, summary.replayed)
-    report.restored += reload.items.map(\.target)
   }
 
   /// What is loaded in place; and what must be there for a rename, under temporary names.
   private func selection(
-    of reload: Reload, _ token: String, _ manifest: Manifest, _ oplog: ReplaySource?
-  ) throws -> (selection: NamespaceSelection, origins: [Namespace]) {
-    var options = try reload.options(options)
-    let temporary = try Temporary(token: token)
+    of reload: Reload, _ temporary: Temporary, _ manifest: Manifest, _ oplog: ReplaySource?
+  ) throws -> NamespaceSelection {
+    let options = try reload.options(options)
     return try pool.withClient { client in
-      let selection = try RestorePlanner(client: client, options: options).selection(manifest)
-      guard options.end != nil, !reload.isWhole, let oplog else { return (selection, []) }
-      let history = try oplog.history(options.cancellation)
-      let names = history.origins { selection.takes($0) }
-      let places = try names.map { name in
-        (name: name, place: temporary.loading(try selection.target(of: name)))
+      let planner = RestorePlanner(client: client, options: options)
+      let selection = try planner.selection(manifest)
+      guard reload.loadsDocuments, options.end != nil, !reload.isWhole, let oplog else {
+        return selection
       }
-      options.renames += try places.map { name, place in
-        try NamespaceRename(
-          from: NamespacePattern.escape(name.description), to: place.description)
-      }
-      return (
-        try RestorePlanner(client: client, options: options).selection(manifest, origins: names),
-        places.map(\.place)
-      )
+      let names = try oplog.history(options.cancellation).origins { selection.takes($0) }
+      return try planner.selection(
+        manifest,
+        places: Dictionary(
+          names.map { ($0, temporary.origin($0)) }, uniquingKeysWith: { a, _ in a }))
     }
   }
 
-  /// Their names are of this run; what is left here is dropped by the next.
-  private func dropOrigins(_ places: [Namespace]) {
-    guard !places.isEmpty else { return }
-    try? pool.withClient { client in
-      for place in places { try? client.database(place.database).drop(place.collection) }
-    }
+  /// Of what holds the documents of those that are there.
+  func uuids(_ targets: [Namespace]) throws -> [Binary] {
+    try pool.withClient { client in try targets.compactMap { try Self.dataUUID($0, client) } }
   }
 
   /// Where no oplog can tell what is written after the safety backup, it is said.
@@ -101,8 +107,18 @@ extension RestoreRunner {
   /// - Throws: ``BackupError`` `.conflict` when its backup is not in this store.
   func completeReload(_ entry: Document) throws {
     guard let token = entry["_id"]?.stringValue, let id = entry["backup"]?.stringValue,
-      let reload = entry["reload"]?.documentValue.flatMap({ Reload($0) }), !reload.isEmpty
+      var reload = entry["reload"]?.documentValue.flatMap({ Reload($0) }), !reload.isEmpty
     else { return }
+    var report = RestoreReport(backup: id)
+    report.safetyBackup = entry["safety"]?.stringValue
+    let again = RestoreRunner(store, pool: pool, options: try reload.options(options))
+    if entry["state"]?.stringValue == Journal.State.reloading.rawValue {
+      reload.replaced = try uuids(reload.targets)
+      report.safetyBackup = try again.safety(id, Set(try live(reload.targets).map(\.database)))
+    }
+    guard reload.loadsDocuments else {
+      return try again.reload(reload, token, nil, nil, &report)
+    }
     guard let set = try Catalog(store).set(id), set.isGood,
       set.manifest?.data?.digest.sha256 == reload.archive
     else {
@@ -114,30 +130,33 @@ extension RestoreRunner {
     }
     options.notice?("loading again what an earlier restore of \(id) had not loaded to its end")
     let manifest = try set.readManifest()
-    let again = RestoreRunner(store, pool: pool, options: try reload.options(options))
     try Verifier(store, age: options.age, cancellation: options.cancellation)
       .verify(id, depth: .checksums)
     let oplog =
       try ReplaySource.make(store, set, again.options)
       ?? LateWrites.source(set, store, again.options)
     defer { oplog?.remove() }
-    var report = RestoreReport(backup: id)
-    report.safetyBackup = entry["safety"]?.stringValue
-    if reload.replaced != nil {
-      report.safetyBackup = try again.safety(id, Set(try live(reload.targets).map(\.database)))
-    }
     try again.reload(reload, token, manifest, oplog, &report)
   }
 
   /// Views that a replay has made. A time-series is made and filled by replaying once more.
-  private func makeViews(_ late: [LateMade], _ report: inout RestoreReport) throws {
+  private func makeViews(
+    _ late: [LateMade], _ asides: Asides, _ report: inout RestoreReport
+  ) throws {
     try pool.withClient { client in
       for item in late {
         report.restored.append(item.target)
         guard let view = item.view else { continue }
         var command: Document = ["create": .string(item.target.collection)]
         command.append(contentsOf: view)
-        _ = try client.run(command, on: item.target.database, options: .majority)
+        for attempt in 1... {
+          do throws(MongoError) {
+            _ = try client.run(command, on: item.target.database, options: .majority)
+            break
+          } catch {
+            guard error.code == 48, attempt < 100, try asides.free(item.target) else { throw error }
+          }
+        }
       }
     }
   }

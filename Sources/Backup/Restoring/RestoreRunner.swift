@@ -24,11 +24,13 @@ public struct RestoreRunner: Sendable {
   /// - Throws: ``BackupError``, `MongoError`.
   public func plan(_ id: String?) throws -> RestorePlan {
     let set = try choose(id)
-    planned.keep(set, for: id)
+    planned.keep(set: set.id, for: id)
     let manifest = try set.readManifest()
-    let use = try use(set)
-    defer { use.end() }
-    let oplog = try source(of: set, forNames: manifest)
+    guard try needsHistory(manifest) else { return try plan(set, manifest, nil) }
+    // A store that only this reads may not be written to.
+    let use = try? use(set)
+    defer { use?.end() }
+    let oplog = try source(of: set)
     if let oplog { planned.keep(oplog, of: set.id) }
     return try plan(set, manifest, try oplog?.history(options.cancellation))
   }
@@ -49,12 +51,14 @@ public struct RestoreRunner: Sendable {
       purpose: options.area)
   }
 
-  /// The oplog, where the plan depends on what it does to names.
-  private func source(of set: BackupSet, forNames manifest: Manifest) throws -> ReplaySource? {
-    let isNeeded = try pool.withClient { client in
+  /// Whether the plan depends on what the oplog does to names.
+  private func needsHistory(_ manifest: Manifest) throws -> Bool {
+    try pool.withClient { client in
       try RestorePlanner(client: client, options: options).needsHistory(manifest)
     }
-    guard isNeeded else { return nil }
+  }
+
+  private func source(of set: BackupSet) throws -> ReplaySource? {
     if let source = planned.take(set.id) { return source }
     options.notice?("reading the captured oplog for renames")
     return try ReplaySource.make(store, set, options, planned.takeChains())
@@ -67,11 +71,12 @@ public struct RestoreRunner: Sendable {
     let lock = try StoreLock.acquire(
       store, area: options.area, purpose: options.area, cancellation: options.cancellation)
     defer { lock.release() }
-    let set = try planned.set(for: id) ?? choose(id)
+    // Read again: another restore may have added late writes to it.
+    let set = try planned.set(for: id).map { try Catalog(store).find($0) } ?? choose(id)
     let manifest = try set.readManifest()
     let use = try use(set)
     defer { use.end() }
-    var oplog = try source(of: set, forNames: manifest)
+    var oplog = try needsHistory(manifest) ? source(of: set) : nil
     defer { oplog?.remove() }
     let history = try oplog?.history(options.cancellation)
     let databases = try plan(set, manifest, history).databases
@@ -110,6 +115,7 @@ public struct RestoreRunner: Sendable {
           if endsTimeline { try leave(mark, .before, &report) }
         }
       } else {
+        rest.replaced = try uuids(rest.targets)
         report.safetyBackup = try safety(plan, [])
         if endsTimeline { try leave(mark, .before, &report) }
       }
@@ -183,13 +189,16 @@ public struct RestoreRunner: Sendable {
     let way = try swapWay(plan, temporary)
     options.notice?("loading \(items.count + plan.origins.count) collections beside the live ones")
     let summary = try load(
-      manifest, oplog, (items + plan.origins).map { ($0, temporary.loading($0.target)) },
+      manifest, oplog,
+      items.map { ($0, temporary.loading($0.target)) }
+        + plan.origins.map { ($0, temporary.origin($0.source)) },
       selection: try loadingSelection(plan, manifest, temporary),
       withholdsExpiry: true, &report)
     try options.cancellation.check()
-    let loaded = try loaded(plan, manifest, summary, temporary)
+    let loaded = try loaded(plan, summary, temporary)
     try refuseOtherKinds(loaded)
-    let rest = Reload(
+    tellMissing(items, loaded, &report)
+    var rest = Reload(
       plan.items.filter { item in
         options.end == nil
           ? item.way != .swap
@@ -199,9 +208,12 @@ public struct RestoreRunner: Sendable {
     let swaps = loaded.compactMap(\.swap)
     report.replayed = summary.replayed
     // A time-series counts when it is in its place.
-    let trials = Set(rest.items.map { temporary.loading($0.target) })
+    let trials = Set(
+      rest.items.map { temporary.loading($0.target) }
+        + plan.origins.map { temporary.origin($0.source) })
     report.documents += summary.collections.filter { !trials.contains($0.target) }
       .reduce(0) { $0 + $1.inserted }
+    rest.replaced = try uuids(rest.targets)
     report.safetyBackup = try safety(plan, try live(loaded.map(\.target)))
     try beforeSwap(&report)
     let known = Set(items.map(\.target))
@@ -212,6 +224,19 @@ public struct RestoreRunner: Sendable {
       .map(Compared.lateMade)
     try perform(swaps, way, temporary, rest, &report)
     return rest
+  }
+
+  private func tellMissing(
+    _ items: [RestorePlan.Item], _ loaded: [Loaded], _ report: inout RestoreReport
+  ) {
+    let there = Set(loaded.map(\.target))
+    let missing = items.map(\.target).filter { !there.contains($0) }
+    guard !missing.isEmpty else { return }
+    let text =
+      "not there at the moment asked for, so nothing is done to what has the name now: "
+      + missing.map(\.description).joined(separator: ", ")
+    report.notices.append(text)
+    options.notice?(text)
   }
 
   /// Before the journal says `swapping` it is enough to drop what was loaded; after it the next run
@@ -258,9 +283,11 @@ public struct RestoreRunner: Sendable {
   ) throws -> NamespaceSelection {
     var selection = try pool.withClient { client in
       try RestorePlanner(client: client, options: options).selection(
-        manifest, origins: plan.originNames)
+        manifest,
+        places: Dictionary(
+          plan.originNames.map { ($0, temporary.origin($0)) }, uniquingKeysWith: { a, _ in a }))
     }
-    let items = (plan.items + plan.origins).map { item in
+    let items = plan.items.map { item in
       (source: item.source, target: item.target, waits: item.way == .view && options.end == nil)
     }
     // Nothing may go where it is live: what a replay makes gets its new name with a prefix.

@@ -22,7 +22,7 @@ struct Swapper {
   }
 
   /// In the names of what is made to see whether an exchange is allowed.
-  static let probe = "probe."
+  static let probe = "martlet-probe."
 
   /// Whether this user may exchange. Needs anyAction on anyResource, which few have.
   ///

@@ -42,6 +42,13 @@ struct Temporary: Sendable {
     Namespace(target.database, stem + "k" + hash(target))
   }
 
+  /// A place for what is only loaded because a rename leads from it to what is restored.
+  func origin(_ source: Namespace) -> Namespace {
+    Namespace(source.database, stem + Self.originMark + hash(source))
+  }
+
+  static let originMark = "martlet-origin."
+
   /// A place for what somebody has made under a name that was free for a moment. It is never dropped by its
   /// name: it may be all there is of an application's writes.
   func aside(_ target: Namespace, _ number: Int) -> Namespace {

@@ -99,7 +99,8 @@ public struct Catalog: Sendable {
     var sets: [BackupSet] = []
     let ids = try store.folders().filter(SetID.isID)
     let files = try store.read(
-      all: ids.flatMap { [$0 + "/" + Manifest.name, $0 + "/" + Self.record] }, limit: 256 << 20)
+      all: ids.flatMap { [$0 + "/" + Manifest.name, $0 + "/" + Self.record] }, limit: 256 << 20,
+      mayLack: { $0.hasSuffix("/" + Self.record) })
     for id in ids {
       guard let bytes = files[id + "/" + Manifest.name] else { continue }
       sets.append(try set(id, bytes) { files[id + "/" + Self.record] })

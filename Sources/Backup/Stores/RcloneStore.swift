@@ -81,10 +81,12 @@ public struct RcloneStore: Store {
     return RcloneSource(program, name: name)
   }
 
+  public var fetchesMany: Bool { true }
+
   public func fetch(_ names: [String], to folder: String) throws(BackupError) -> FolderStore? {
     try Disk.createFolder(folder)
-    _ = try repeated(
-      ["copy", path(""), folder] + Self.several, input: try Self.lines(names))
+    // It says how far it is, so that it is not taken for hanging.
+    try all(["copy", "--progress", "--stats", "10s", path(""), folder], names)
     return FolderStore(path: folder)
   }
 
@@ -92,6 +94,15 @@ public struct RcloneStore: Store {
   private static let several = [
     "--files-from-raw", "-", "--no-traverse", "--transfers", "16", "--checkers", "16",
   ]
+
+  /// - Throws: ``BackupError`` `.store` when only some of them could be had: 3 and 4 are said then too.
+  private func all(_ words: [String], _ names: [String]) throws(BackupError) {
+    let reply = try repeated(words + Self.several, input: try Self.lines(names))
+    guard reply.ending == .exited(0) else {
+      throw BackupError(
+        .store, "rclone \(words[0]) failed, \(reply.ending)", path: location, hint: hint)
+    }
+  }
 
   private static func lines(_ names: [String]) throws(BackupError) -> [UInt8] {
     for name in names {
@@ -128,7 +139,7 @@ public struct RcloneStore: Store {
       for name in names { try delete(name) }
       return
     }
-    _ = try repeated(["delete", path("")] + Self.several, input: try Self.lines(names))
+    try all(["delete", path("")], names)
   }
 
   public func removeEmptyFolder(_ folder: String) {

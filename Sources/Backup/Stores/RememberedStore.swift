@@ -34,6 +34,8 @@ public struct RememberedStore: Store {
     return try inner.get(name, range: range)
   }
 
+  public var fetchesMany: Bool { inner.fetchesMany }
+
   public func fetch(_ names: [String], to folder: String) throws(BackupError) -> FolderStore? {
     try look()
     return try inner.fetch(names, to: folder)

@@ -28,7 +28,7 @@ public protocol StoreWriter: ByteSink {
 
 /// Where backups are kept.
 ///
-/// Small on purpose: five operations on named files. Names have slashes, no `.` or `..` parts.
+/// Small on purpose: operations on named files, one by one or many at a time. Names have slashes, no `.` or `..` parts.
 public protocol Store: Sendable {
   /// For people.
   var location: String { get }
@@ -39,6 +39,8 @@ public protocol Store: Sendable {
   /// Opens a file, or a part of it. Damage on the way is thrown by the reading.
   /// - Throws: ``BackupError`` `.notFound`.
   func get(_ name: String, range: Range<Int64>?) throws(BackupError) -> any ByteSource
+  /// True where ``fetch(_:to:)`` is cheaper than reading one after the other.
+  var fetchesMany: Bool { get }
   /// Copies files into a local folder in one go, where that is cheaper than asking for each; nil where it
   /// is not. What is not there is left out. Blocks.
   func fetch(_ names: [String], to folder: String) throws(BackupError) -> FolderStore?
@@ -85,6 +87,8 @@ extension Store {
     }
   }
 
+  public var fetchesMany: Bool { false }
+
   public func fetch(_ names: [String], to folder: String) throws(BackupError) -> FolderStore? {
     nil
   }
@@ -95,20 +99,31 @@ extension Store {
 
   /// Reads whole small files, by their names; what is not there is left out.
   ///
-  /// - Parameter limit: of each.
+  /// - Parameters:
+  ///   - limit: of each.
+  ///   - mayLack: of these it is normal not to be there.
   /// - Throws: ``BackupError`` as ``read(_:limit:)``, but for `.notFound`.
-  func read(all names: [String], limit: Int) throws(BackupError) -> [String: [UInt8]] {
+  func read(all names: [String], limit: Int, mayLack: (String) -> Bool = { _ in false })
+    throws(BackupError) -> [String: [UInt8]]
+  {
     var out: [String: [UInt8]] = [:]
-    var source: any Store = self
+    var local: FolderStore?
     var folder: WorkFolder?
     defer { folder?.remove() }
-    if names.count > 2 {
+    if fetchesMany, names.count > 2 {
       folder = try? WorkFolder(in: WorkFolder.standard)
       // Where that fails, one after the other may not, or says why.
-      if let folder, let local = try? fetch(names, to: folder.path + "/files") { source = local }
+      local = folder.flatMap { try? fetch(names, to: $0.path + "/files") }
     }
     for name in names {
-      do throws(BackupError) { out[name] = try source.read(name, limit: limit) } catch {
+      do throws(BackupError) {
+        if let local, local.has(name) {
+          out[name] = try local.read(name, limit: limit)
+        } else if local == nil || !mayLack(name) {
+          // What a copy has not brought: the store has to say it of the file itself.
+          out[name] = try read(name, limit: limit)
+        }
+      } catch {
         guard error.code == .notFound else { throw error }
       }
     }

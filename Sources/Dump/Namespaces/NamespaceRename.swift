@@ -105,8 +105,8 @@ public struct NamespaceRename: Sendable {
 public struct NamespaceSelection: Sendable {
   /// A namespace is taken when one of these matches; all of them when empty.
   public var includes: [NamespacePattern]
-  /// Taken besides, when there are patterns.
-  public var names: Set<Namespace> = []
+  /// Taken besides, when there are patterns, under the names that are given here.
+  public var places: [Namespace: Namespace] = [:]
   /// … and none of these does.
   public var excludes: [NamespacePattern]
   /// The pair given last goes first; one is applied, once.
@@ -125,7 +125,7 @@ public struct NamespaceSelection: Sendable {
 
   /// True when the namespace is taken; buckets are judged by their time-series' name.
   public func takes(_ namespace: Namespace) -> Bool {
-    (includes.isEmpty || names.contains(namespace.logical)
+    (includes.isEmpty || places[namespace.logical] != nil
       || includes.contains { $0.matches(namespace) })
       && !excludes.contains { $0.matches(namespace) }
   }
@@ -134,6 +134,7 @@ public struct NamespaceSelection: Sendable {
   /// - Throws: ``DumpError`` `.usage` when a rename gives something that is not a namespace.
   public func target(of namespace: Namespace) throws(DumpError) -> Namespace {
     let logical = namespace.logical
+    if let place = places[logical] { return namespace.isBuckets ? place.buckets : place }
     for rename in renames.reversed() {
       guard let name = rename.apply(to: logical.description) else { continue }
       guard let target = Namespace(name), !target.database.isEmpty, !target.collection.isEmpty

@@ -51,15 +51,16 @@ public struct NamespaceHistory: Sendable {
       }
     case "create":
       guard let name = try first.value().stringValue else { return }
-      made.insert(Namespace(database, name).logical)
+      let namespace = Namespace(database, name)
+      if namespace.isBuckets || !name.hasPrefix("system.") { made.insert(namespace.logical) }
     case "drop":
       guard let name = try first.value().stringValue else { return }
       made.remove(Namespace(database, name).logical)
     case "dropDatabase":
       made = made.filter { $0.database != database }
     case "renameCollection":
-      guard let from = try first.value().stringValue.flatMap({ Namespace($0) }),
-        let to = try view.first("to")?.value().stringValue.flatMap({ Namespace($0) })
+      guard let from = try first.value().stringValue.flatMap({ Namespace($0)?.logical }),
+        let to = try view.first("to")?.value().stringValue.flatMap({ Namespace($0)?.logical })
       else { return }
       sourcesByName[to, default: []].insert(from)
       made.remove(from)
