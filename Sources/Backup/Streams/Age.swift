@@ -62,10 +62,14 @@ public struct Age: Sendable {
         .encryption, "the key does not open the backup",
         hint: "use the secret key of one of the recipients it was encrypted for")
     }
-    if text.contains("no such file") || text.contains("permission denied")
-      || text.contains("identity file") || text.contains("malformed secret key")
+    // Of the key's file age says `reading "FILE": …`, whatever is wrong with it.
+    if text.contains("error: reading \"") || text.contains("no such file")
+      || text.contains("permission denied") || text.contains("identity file")
+      || text.contains("malformed secret key")
     {
-      return BackupError(.encryption, "the key file cannot be used: \(text)")
+      return BackupError(
+        .encryption, "the key file cannot be used: \(text)",
+        hint: "name the file that age-keygen wrote: --identity FILE or MARTLET_AGE_IDENTITY")
     }
     return BackupError(.damaged, "decrypting failed: \(text)")
   }
