@@ -22,18 +22,19 @@ enum Signals {
     signal(SIGPIPE, SIG_IGN)
     // So is a file that may not become larger (ulimit -f).
     signal(SIGXFSZ, SIG_IGN)
-    // A run started with nohup, or in the background of a script, keeps ignoring what it was told to.
-    let stopping = [SIGINT, SIGTERM, SIGHUP].filter { !isIgnored($0) }
-    let waited = signalSet(stopping + [SIGUSR1])
+    // A run started with nohup keeps ignoring what it was told to. What a shell's script starts in the
+    // background ignores interrupts only so that Ctrl-C does not reach it: `kill -INT` still means it.
+    let isInBackground = isIgnored(SIGINT)
+    let stopping = [SIGTERM, SIGHUP].filter { !isIgnored($0) }
+    let waited = signalSet(stopping + [SIGINT, SIGUSR1])
     withUnsafePointer(to: waited) { _ = pthread_sigmask(SIG_BLOCK, $0, nil) }
 
     Thread.detachNewThread {
       var interrupts = 0
       while true {
-        var set = waited
-        var number: Int32 = 0
-        guard sigwait(&set, &number) == 0 else { continue }
+        guard let (number, isOfTerminal) = wait(waited) else { continue }
         switch number {
+        case SIGINT where isInBackground && isOfTerminal: break
         case SIGUSR1:
           console.printProgress()
         case SIGINT where interrupts > 0:
@@ -49,6 +50,20 @@ enum Signals {
         }
       }
     }
+  }
+
+  /// The next of these signals, and whether it was typed.
+  private static func wait(_ signals: sigset_t) -> (number: Int32, isOfTerminal: Bool)? {
+    var set = signals
+    #if canImport(Darwin)
+      var number: Int32 = 0
+      return sigwait(&set, &number) == 0 ? (number, true) : nil
+    #else
+      var information = siginfo_t()
+      let number = sigwaitinfo(&set, &information)
+      // What a process sends has a code of 0 or less, what the kernel sends a greater one.
+      return number > 0 ? (number, information.si_code > 0) : nil
+    #endif
   }
 
   private static func isIgnored(_ number: Int32) -> Bool {

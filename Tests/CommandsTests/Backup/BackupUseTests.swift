@@ -118,6 +118,60 @@ import Testing
     }
   }
 
+  @Test(
+    "a file that is no key says nothing about the backup; an altered header is damage all the same")
+  func noKey() throws {
+    try BackupProject.run { project in
+      let folder = project.folder.path
+      #expect(
+        try ChildProcess("/usr/bin/age-keygen", ["-o", "\(folder)/right"]).wait().exitCode == 0)
+      let recipient = try ChildProcess("/usr/bin/age-keygen", ["-y", "\(folder)/right"]).wait()
+        .stdout.filter { !$0.isWhitespace }
+      try project.configure("  encrypt: { recipients: [\(recipient)] }")
+      let id = try project.backup()
+      try project.write("empty", "")
+      let cut = try String(contentsOfFile: folder + "/right", encoding: .utf8).dropLast(20)
+      try project.write("cut", String(cut))
+      for file in ["martlet.yaml", "empty", "cut", "."] {
+        for words in [["backup", "verify", "--depth", "documents"], ["restore", id, "--yes"]] {
+          let refused = try MartletBinary.run(
+            words + ["--identity", file], directory: folder)
+          #expect(refused.exitCode == 12, "\(file) \(refused.stderr)")
+          #expect(refused.stderr.contains("the key file cannot be used"), "\(refused.stderr)")
+        }
+      }
+      let listed = try project.json("backup", "list").document
+      let first = listed["backups"]?.arrayValue?.first?.documentValue
+      #expect(first?["state"]?.stringValue == "verified")
+
+      // The line of the recipient: age only sees that no key fits.
+      let path = "\(project.store)/\(id)/data.archive.gz.age"
+      var bytes = try [UInt8](Data(contentsOf: URL(filePath: path)))
+      bytes[40] ^= 1
+      try Data(bytes).write(to: URL(filePath: path))
+      let damaged = try project.martlet(
+        "backup", "verify", "--depth", "documents", "--identity", "right")
+      #expect(damaged.exitCode == 20, "\(damaged.stderr)")
+    }
+  }
+
+  @Test("kill -INT stops what a script has started in the background")
+  func backgroundInterrupt() throws {
+    try BackupProject.run { project in
+      try project.configure(
+        "  commands: [ { name: other, dump: \"sh -c 'touch begun; sleep 600; true'\" } ]")
+      let binary = try TestServer.environment("MARTLET_BINARY")
+      // As a shell does without job control.
+      let child = try ChildProcess(
+        "/bin/sh", ["-c", "trap '' INT; exec \(binary) backup run"],
+        directory: project.folder.path)
+      let begun = project.folder.appending(path: "begun").path
+      while access(begun, F_OK) != 0 { usleep(20_000) }
+      child.kill(SIGINT)
+      #expect(child.wait().exitCode == 130)
+    }
+  }
+
   @Test("an archive of files that was made to break out stays in its folder")
   func hostileFiles() throws {
     try BackupProject.run { project in
