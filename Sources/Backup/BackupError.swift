@@ -50,6 +50,8 @@ public struct BackupError: Error, Sendable, CustomStringConvertible {
   public var hint: String?
   /// A disk is full, or a quota used up.
   public var isOutOfRoom = false
+  /// The place cannot be written by this user, or by nobody.
+  public var isReadOnly = false
   /// What caused it.
   public var cause: (any Error)?
 

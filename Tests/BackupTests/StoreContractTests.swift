@@ -139,7 +139,10 @@ enum StoreKind: String, CaseIterable, Sendable {
     ])
   func locations(text: String, expected: StoreLocation) throws {
     #expect(try StoreLocation(text) == expected)
-    #expect(throws: BackupError.self) { try StoreLocation("rclone:bucket") }
+    for refused in ["rclone:bucket", "s3://bucket/backups", "gs://bucket", "file:///backups", ""] {
+      let error = #expect(throws: BackupError.self) { try StoreLocation(refused) }
+      #expect(error?.code == .usage)
+    }
   }
 }
 
@@ -177,8 +180,12 @@ enum StoreKind: String, CaseIterable, Sendable {
   func staleness() {
     var holder = LockHolder.current("x")
     #expect(!holder.isStale(now: holder.heartbeat + 100_000, patience: 600))
+    // Another machine may have the same name: only what is older than this one's start can be its own.
     holder.bootID = "another"
+    #expect(!holder.isStale(now: holder.heartbeat + 599, patience: 600))
+    holder.heartbeat -= 100_000_000
     #expect(holder.isStale(now: holder.heartbeat, patience: 600))
+    holder.heartbeat += 100_000_000
     holder.host = "another"
     #expect(!holder.isStale(now: holder.heartbeat + 599, patience: 600))
     #expect(holder.isStale(now: holder.heartbeat + 601, patience: 600))

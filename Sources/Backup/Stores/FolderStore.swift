@@ -46,7 +46,10 @@ public struct FolderStore: Store {
   public func list(_ folder: String, recursively: Bool) throws(BackupError) -> [StoreEntry] {
     if !folder.isEmpty { try StoreName.check(folder) }
     let full = folder.isEmpty ? path : path + "/" + folder
-    guard let names = try Disk.names(in: full) else { return [] }
+    guard let names = try Disk.names(in: full) else {
+      try refuseFile()
+      return []
+    }
     var out: [StoreEntry] = []
     for name in names {
       if name.hasPrefix(Self.partialPrefix) {
@@ -72,6 +75,15 @@ public struct FolderStore: Store {
       }
     }
     return out.sorted { $0.name < $1.name }
+  }
+
+  /// What lies in the store's place must not look like a store that is empty.
+  private func refuseFile() throws(BackupError) {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else { return }
+    throw BackupError(
+      .store, "this is a file and not a folder", path: path,
+      hint: "the store is the folder that holds the backups")
   }
 
   /// Seconds without a write after which nobody is writing a file any more.
@@ -109,6 +121,17 @@ public struct FolderStore: Store {
   }
 
   public func freeSpace() -> Int64? { Disk.freeSpace(path) }
+
+  public func lastChange(in folder: String) -> Int64? {
+    let full = path + "/" + folder
+    var status = stat()
+    guard lstat(full, &status) == 0 else { return nil }
+    // Of the inode: unlike the time of its content nobody can set it.
+    let own = Int64(status.st_ctim.tv_sec)
+    guard status.st_mode & S_IFMT == S_IFDIR else { return own }
+    let names = (try? Disk.names(in: full)) ?? []
+    return names.compactMap { lastChange(in: folder + "/" + $0) }.reduce(own, max)
+  }
 }
 
 private final class FolderWriter: StoreWriter {
@@ -198,6 +221,7 @@ enum Disk {
   static func failure(_ call: String, _ path: String) -> BackupError {
     let number = errno
     var error = BackupError(.store, "\(call): \(String(cString: strerror(number)))", path: path)
+    error.isReadOnly = number == EROFS || number == EACCES || number == EPERM
     if number == ENOSPC || number == EDQUOT || number == EFBIG {
       error.isOutOfRoom = true
       error.hint =

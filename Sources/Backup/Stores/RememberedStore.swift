@@ -58,6 +58,7 @@ public struct RememberedStore: Store {
 
   public func removeEmptyFolder(_ folder: String) { inner.removeEmptyFolder(folder) }
   public func freeSpace() -> Int64? { inner.freeSpace() }
+  public func lastChange(in folder: String) -> Int64? { inner.lastChange(in: folder) }
 
   // MARK: - Marks
 

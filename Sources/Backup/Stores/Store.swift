@@ -55,9 +55,24 @@ public protocol Store: Sendable {
   func removeEmptyFolder(_ folder: String)
   /// Bytes that there is room for, where that can be told.
   func freeSpace() -> Int64?
+  /// When something in a folder was last written, added or renamed, in seconds since 1970; nil where that
+  /// cannot be told. Not the times that a copy takes over from its original.
+  func lastChange(in folder: String) -> Int64?
 }
 
 extension Store {
+  public func lastChange(in folder: String) -> Int64? { nil }
+
+  /// True when this user cannot write it. Blocks for a moment.
+  public func isReadOnly() -> Bool {
+    let name = "locks/probe/" + String(UInt64.random(in: 0...UInt64.max), radix: 16) + ".json"
+    do throws(BackupError) {
+      try put(name, bytes: Array("{}\n".utf8))
+      try delete(name)
+      return false
+    } catch { return error.isReadOnly }
+  }
+
   /// Opens a whole file.
   public func get(_ name: String) throws(BackupError) -> any ByteSource {
     try get(name, range: nil)
@@ -158,6 +173,13 @@ public enum StoreLocation: Sendable, Hashable {
   public init(_ text: String, relativeTo folder: String = ".") throws(BackupError) {
     guard !text.isEmpty else { throw BackupError(.usage, "no store is named") }
     guard text.hasPrefix("rclone:") else {
+      // `s3://bucket/x` as a folder would be backups on the disk that they are to outlive.
+      if let end = text.firstRange(of: "://")?.lowerBound, !text[..<end].contains("/") {
+        throw BackupError(
+          .usage, "'\(text[..<end])://…' is not a store",
+          hint: "write a folder, or rclone:REMOTE:PATH, where REMOTE is one of `rclone listremotes`"
+        )
+      }
       self = .folder(text.hasPrefix("/") || folder == "." ? text : folder + "/" + text)
       return
     }

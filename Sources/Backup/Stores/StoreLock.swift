@@ -32,10 +32,20 @@ public struct LockHolder: Sendable, Hashable {
 
   /// Whether its process could be seen here. A container may share the host's name and not its processes.
   var isVisible: Bool {
-    host == Machine.host && !bootID.isEmpty && !Machine.bootID.isEmpty
-      && (bootID != Machine.bootID
-        || !pidNamespace.isEmpty && pidNamespace == Machine.pidNamespace)
+    host == Machine.host && !bootID.isEmpty && bootID == Machine.bootID
+      && !pidNamespace.isEmpty && pidNamespace == Machine.pidNamespace
   }
+
+  /// Whether it may be of this machine before it was started again. Another machine may have its name.
+  private var isOfEarlierStart: Bool {
+    guard host == Machine.host, !bootID.isEmpty, !Machine.bootID.isEmpty, bootID != Machine.bootID,
+      let started = Machine.started
+    else { return false }
+    return heartbeat + Self.renewals < started
+  }
+
+  /// Seconds: one that lives renews its heartbeat within this.
+  private static let renewals: Int64 = 90
 
   var document: Document {
     [
@@ -78,11 +88,10 @@ public struct LockHolder: Sendable, Hashable {
   /// for `patience` seconds.
   func isStale(now: Int64, patience: Int64) -> Bool {
     if isVisible {
-      if bootID != Machine.bootID { return true }
       guard let start = Machine.startOf(pid) else { return true }
       return processStart != 0 && start != processStart
     }
-    return now - heartbeat > patience
+    return isOfEarlierStart || now - heartbeat > patience
   }
 }
 
@@ -96,6 +105,9 @@ public final class StoreLock: Sendable {
   static let patience: Int64 = 600
   /// Milliseconds: a holder that lives renews its lock within this.
   static let watching: Int64 = 45_000
+  /// Who works in these areas only reads the store, and does so without a lock where it cannot be written: a
+  /// restore from a read-only copy must be possible.
+  private static let readers: Set<String> = ["restore", "drill"]
 
   private let store: any Store
   private let area: String
@@ -120,7 +132,11 @@ public final class StoreLock: Sendable {
     for attempt in 0..<4 {
       let lock = StoreLock(store, area, .current(purpose), cancellation)
       try refuse(try lock.others(watching))
-      try lock.write(lock.holder)
+      do throws(BackupError) { try lock.write(lock.holder) } catch {
+        guard error.isReadOnly, readers.contains(area) else { throw error }
+        lock.state.withLock { $0.isReleased = true }
+        return lock
+      }
       let others: [LockHolder]
       do throws(BackupError) { others = try lock.others(watching) } catch {
         try? store.delete(lock.name)
@@ -181,6 +197,8 @@ public final class StoreLock: Sendable {
 
   /// - Throws: ``BackupError`` `.locked` when the lock is not in the store any more.
   public func check() throws(BackupError) {
+    // One that was never written is not gone.
+    if state.withLock({ $0.isReleased }) { return }
     guard !state.withLock({ $0.isLost }), try isPresent() else {
       throw BackupError(
         .locked, "the store's lock is gone: another run has taken it, or it is another store now",
@@ -293,6 +311,14 @@ enum Machine {
 
   static let bootID: String =
     (read("/proc/sys/kernel/random/boot_id") ?? "").filter { !$0.isWhitespace }
+
+  /// Seconds since 1970; nil where it cannot be told.
+  static var started: Int64? {
+    guard let text = read("/proc/uptime"), let word = text.split(separator: " ").first,
+      let uptime = Double(word)
+    else { return nil }
+    return Moment.now() - Int64(uptime)
+  }
 
   /// Of our own processes, `pid:[4026531836]`; empty where /proc is not that of our namespace.
   static let pidNamespace: String = {

@@ -37,7 +37,12 @@ final class StoreUse: Sendable {
     self.store = store
     claim = Claim(holder: .current(purpose), sets: Set(sets), oplogFrom: oplogFrom)
     name = "\(Self.folder)/\(String(UInt64.random(in: 0...UInt64.max), radix: 16)).json"
-    try write()
+    do throws(BackupError) { try write() } catch {
+      // A store that is only read here: whoever can write it decides what it keeps.
+      guard error.isReadOnly else { throw error }
+      isOver.withLock { $0 = true }
+      return
+    }
     renew()
   }
 
