@@ -103,4 +103,35 @@ import Testing
     #expect(try Catalog(store).sets().count == sets)
     #expect(try collections() == ["users"])
   }
+
+  @Test("who sees only some databases makes no backup that says it is of all")
+  func someDatabases() throws {
+    let server = try PrivateServer(auth: true)
+    let root = try ClientPool(try ConnectionSettings(uri: server.uri))
+    try root.withClient { client in
+      for name in ["shop", "other"] { _ = try client.database(name).insert("a", [["_id": 1]]) }
+      _ = try client.run(
+        [
+          "createUser": "reader", "pwd": "not-a-secret",
+          "roles": [["role": "read", "db": "shop"]],
+        ], on: "admin")
+    }
+    let reader = try ClientPool(
+      try ConnectionSettings(uri: server.uri, username: "reader", password: "not-a-secret"))
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path + "/store")
+    var backup = BackupOptions()
+    let error = #expect(throws: BackupError.self) {
+      try BackupRunner(store, pool: reader, options: backup).run()
+    }
+    #expect(error?.code == .privilege)
+    #expect(error?.hint?.contains("shop") == true)
+    #expect(try Catalog(store).sets().isEmpty)
+    backup.database = "shop"
+    #expect(try BackupRunner(store, pool: reader, options: backup).run().documents == 1)
+    let operators = try pool(server, "operator", ["backup"])
+    backup.database = nil
+    let whole = try BackupRunner(store, pool: operators, options: backup).run()
+    #expect(whole.collections.contains { $0.namespace == "other.a" })
+  }
 }

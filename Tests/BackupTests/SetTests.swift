@@ -13,8 +13,9 @@ import Testing
     let scratch = try ScratchFolder()
     let store = FolderStore(path: scratch.path)
     _ = try SmallSet.make(in: store, archive: SmallSet.archive)
-    try store.put("20260129T100000Z-full/data.archive", bytes: SmallSet.archive)
     let catalog = Catalog(store)
+    try catalog.begin("20260129T100000Z-full", "backup run")
+    try store.put("20260129T100000Z-full/data.archive", bytes: SmallSet.archive)
     #expect(try catalog.sets().map(\.id) == ["20260128T100000Z-full"])
     #expect(try catalog.debris() == ["20260129T100000Z-full"])
     #expect(try catalog.latest().id == "20260128T100000Z-full")
@@ -180,6 +181,7 @@ import Testing
     }
     _ = try SmallSet.make(
       in: store, id: "20260101T100000Z-full", archive: SmallSet.archive, tags: ["keep"])
+    try Catalog(store).begin("20260115T100000Z-full", "backup run")
     try store.put("20260115T100000Z-full/data.archive", bytes: [1])
     let pruner = Pruner(store, policy: RetentionPolicy(last: 2), zone: .utc)
     let plan = try pruner.plan(now: 1_769_601_600)
@@ -191,6 +193,30 @@ import Testing
         "20260114T100000Z-full", "20260113T100000Z-full", "20260101T100000Z-full",
       ])
     #expect(try Catalog(store).debris().isEmpty)
+  }
+
+  @Test("a set that is being copied in by other means is left alone until its manifest is there")
+  func copiedIn() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path)
+    _ = try SmallSet.make(in: store, id: "20260110T100000Z-full", archive: SmallSet.archive)
+    let other = FolderStore(path: scratch.path + "/other")
+    let id = "20260105T100000Z-full"
+    _ = try SmallSet.make(in: other, id: id, archive: SmallSet.archive)
+    try store.put(id + "/data.archive", bytes: SmallSet.archive)
+    // As rsync -t leaves it: as old as its original.
+    let folder = store.path + "/" + id
+    _ = try RunningProgram.output(
+      of: ["touch", "-d", "2026-01-05", folder + "/data.archive", folder])
+    _ = try Pruner(store, policy: RetentionPolicy(last: 5), zone: .utc).run(now: 1_769_601_600)
+    try store.put(id + "/manifest.json", bytes: try other.read(id + "/manifest.json"))
+    #expect(try Catalog(store).find(id).isGood)
+    try Verifier(store).verify(id, depth: .checksums)
+    // What a run of ours has left is known by its mark, or by being empty.
+    try Catalog(store).begin("20260106T100000Z-full", "backup run")
+    try Disk.createFolder(store.path + "/20260107T100000Z-full")
+    #expect(
+      try Set(Catalog(store).debris()) == ["20260106T100000Z-full", "20260107T100000Z-full"])
   }
 
   @Test("safety backups do not push others out, and are not the latest")

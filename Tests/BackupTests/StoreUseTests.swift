@@ -1,4 +1,5 @@
 import BSON
+import Dump
 import Foundation
 import MongoDB
 import TestSupport
@@ -51,6 +52,7 @@ import Testing
     for id in ids { _ = try SmallSet.make(in: store, id: id, archive: SmallSet.archive) }
     let half = "20260114T100000Z-database-safety"
     let use = try StoreUse(store, sets: [ids[0], half], purpose: "restore")
+    try Catalog(store).begin(half, "safety backup")
     try store.put(half + "/data.archive.gz", bytes: [1])
     let pruner = Pruner(store, policy: RetentionPolicy(last: 1))
     let plan = try pruner.run()
@@ -154,4 +156,54 @@ import Testing
     #expect(access(path, F_OK) != 0)
     #expect(access(scratch.path + "/locks/store/.partial-new", F_OK) == 0)
   }
+
+  @Test("a backup is restored from a store that can only be read, without a safety backup")
+  func readOnly() throws {
+    try Shop.run { shop in
+      let made = try shop.backup()
+      let store = ReadOnlyStore(inner: shop.store)
+      #expect(store.isReadOnly() && !shop.store.isReadOnly())
+      try shop.server.withDatabase { try $0.drop("users") }
+      var options = RestoreOptions()
+      options.workFolder = shop.scratch.path
+      let runner = RestoreRunner(store, pool: shop.server.pool, options: options)
+      #expect(try runner.plan(made.id).backup.id == made.id)
+      // What would be replaced cannot be saved: nothing is.
+      let before = try shop.server.withDatabase { try $0.listCollections().map(\.name).sorted() }
+      let refused = #expect(throws: BackupError.self) { try runner.run(made.id) }
+      #expect(refused?.isReadOnly == true)
+      #expect(
+        try shop.server.withDatabase { try $0.listCollections().map(\.name).sorted() } == before)
+      options.safetyBackup = false
+      _ = try RestoreRunner(store, pool: shop.server.pool, options: options).run(made.id)
+      #expect(try shop.server.withDatabase { try $0.count("users") } > 0)
+      let locked = #expect(throws: BackupError.self) {
+        try StoreLock.acquire(store, purpose: "backup run")
+      }
+      #expect(locked?.isReadOnly == true)
+    }
+  }
+}
+
+/// As a file system that is mounted read-only.
+private struct ReadOnlyStore: Store {
+  let inner: any Store
+  var location: String { inner.location }
+
+  private var refusal: BackupError {
+    var error = BackupError(.store, "create: Read-only file system", path: location)
+    error.isReadOnly = true
+    return error
+  }
+
+  func put(_ name: String, size: Int64?) throws(BackupError) -> any StoreWriter { throw refusal }
+  func get(_ name: String, range: Range<Int64>?) throws(BackupError) -> any ByteSource {
+    try inner.get(name, range: range)
+  }
+  func list(_ folder: String, recursively: Bool) throws(BackupError) -> [StoreEntry] {
+    try inner.list(folder, recursively: recursively)
+  }
+  func delete(_ name: String) throws(BackupError) { throw refusal }
+  func removeEmptyFolder(_ folder: String) {}
+  func freeSpace() -> Int64? { nil }
 }

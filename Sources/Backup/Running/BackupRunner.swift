@@ -46,6 +46,7 @@ public struct BackupRunner: Sendable {
     var manifest = Manifest(id: id, kind: options.kind, started: started, finished: started)
     describe(&manifest, server)
     do {
+      try catalog.begin(id, isSafety ? "safety backup" : "backup run")
       let writer = SetWriter(store: store, id: id, options: options)
       if options.takesData { try data(writer, &manifest) }
       if options.takesFiles {
@@ -58,6 +59,7 @@ public struct BackupRunner: Sendable {
       manifest.finished = Moment.now()
       manifest.durationMilliseconds = Moment.ticks() - ticks
       try store.put(id + "/" + Manifest.name, bytes: SealedText.seal(manifest.document))
+      catalog.finish(id)
     } catch {
       try? catalog.remove(id)
       throw error
@@ -116,7 +118,8 @@ public struct BackupRunner: Sendable {
       guard free >= needed + options.reserve else {
         throw BackupError(
           .notReady,
-          "the store has \(free >> 20) MiB free, and the backup may need \(needed >> 20) MiB",
+          "the store has \(free >> 20) MiB free, and the backup may need \(needed >> 20) MiB; "
+            + "\(options.reserve >> 20) MiB are to stay free",
           path: store.location, hint: "martlet backup prune, or use another store")
       }
       return server
@@ -125,7 +128,10 @@ public struct BackupRunner: Sendable {
 
   /// A name with a slip in it would give an empty backup every night.
   private func checkDatabase(_ client: Client) throws {
-    guard let name = options.database else { return }
+    guard let name = options.database else {
+      if options.safetyFor == nil { try checkServer(client) }
+      return
+    }
     guard !name.isEmpty, !name.contains(where: { "/\\. \"$\0".contains($0) }) else {
       throw BackupError(.usage, "'\(name)' is not a database's name")
     }
@@ -138,6 +144,24 @@ public struct BackupRunner: Sendable {
       hint: there.isEmpty || there.count > 20
         ? "look at --db and at database: in martlet.yaml"
         : "it has: " + there.joined(separator: ", "))
+  }
+
+  /// Without the right to list them all, a server names those databases that the user may read, and the rest
+  /// would be missing from a backup that says it has everything.
+  private func checkServer(_ client: Client) throws {
+    do throws(MongoError) {
+      _ = try client.run(
+        ["listDatabases": 1, "nameOnly": true, "authorizedDatabases": false], on: "admin")
+    } catch {
+      guard error.kind == .privilege else { throw error }
+      let seen = ((try? RestoreRecovery.databases(client)) ?? []).sorted()
+      throw BackupError(
+        .privilege, "not authorized: this user does not see all databases of the server",
+        hint: seen.isEmpty
+          ? "grant it the role backup"
+          : "grant it the role backup, or name one that it sees with --db: "
+            + seen.joined(separator: ", "))
+    }
   }
 
   /// What the data takes on the server's disk, without indexes: near what a gzip archive takes.

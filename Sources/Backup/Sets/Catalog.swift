@@ -198,6 +198,20 @@ public struct Catalog: Sendable {
     return found
   }
 
+  /// Lies in a set until its manifest is there, and tells what a run that died has left.
+  private static let mark = "unfinished.json"
+  /// Seconds without a change after which nobody is copying a set in.
+  private static let patience: Int64 = 600
+
+  /// Marks a set that is being made. What has the mark and no maker any more goes with the next run.
+  func begin(_ id: String, _ purpose: String) throws(BackupError) {
+    let text = ExtendedJSON.text(LockHolder.current(purpose).document, .relaxed, indent: 2) + "\n"
+    try store.put(id + "/" + Self.mark, bytes: Array(text.utf8))
+  }
+
+  /// A mark that stays means nothing once the manifest is there.
+  func finish(_ id: String) { try? store.delete(id + "/" + Self.mark) }
+
   /// Folders that are no backups: what a run that died has left. What is being made is none.
   public func debris() throws(BackupError) -> [String] {
     var names: [String] = []
@@ -205,6 +219,7 @@ public struct Catalog: Sendable {
       let manifest = name + "/" + Manifest.name
       let files = try store.list(name, recursively: false)
       if files.contains(where: { $0.name == manifest }) { continue }
+      if isBeingCopied(name, files) { continue }
       // A listing may lack what is there, and what this names is removed: the store has to say it of the
       // manifest itself.
       if try !has(manifest) { names.append(name) }
@@ -212,6 +227,15 @@ public struct Catalog: Sendable {
     // Asked last: who makes a set has named it before its folder was there.
     let used = names.isEmpty ? [] : try StoreUse.claims(store)
     return names.filter { name in !used.contains { $0.sets.contains(name) } }
+  }
+
+  /// True for a set that somebody puts in by other means, rsync for one: it has no manifest until the end.
+  /// The mark of one of ours comes before anything else.
+  private func isBeingCopied(_ id: String, _ files: [StoreEntry]) -> Bool {
+    guard !files.isEmpty, !files.contains(where: { $0.name == id + "/" + Self.mark }),
+      let change = store.lastChange(in: id)
+    else { return false }
+    return Moment.now() - change < Self.patience
   }
 
   private func has(_ name: String) throws(BackupError) -> Bool {

@@ -36,10 +36,12 @@ public struct Copier: Sendable {
     }
     if try isThere(set, manifest) { return 0 }
     do {
+      try Catalog(target).begin(set.id, "backup copy")
       for file in manifest.files { try copy(file, set.id) }
       let sealed = try source.read(set.id + "/" + Manifest.name)
       try lock.check()
       try target.put(set.id + "/" + Manifest.name, bytes: sealed)
+      Catalog(target).finish(set.id)
     } catch {
       try? Catalog(target).remove(set.id)
       throw error
