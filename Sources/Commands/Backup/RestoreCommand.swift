@@ -100,6 +100,21 @@ struct RestoreCommand: LeafCommand {
     if toTime != nil, beforeMigration != nil {
       throw ValidationError("--to-time and --before-migration exclude each other")
     }
+    if files != nil || !commands.isEmpty {
+      // Each of these says something about data, and would be passed over in silence.
+      let others = [
+        ("--to-time", toTime != nil), ("--before-migration", beforeMigration != nil),
+        ("--only", !only.isEmpty), ("--rename", !rename.isEmpty), ("--users", users),
+        ("--in-place", inPlace),
+      ].filter(\.1).map(\.0)
+      guard others.isEmpty else {
+        throw ValidationError(
+          "--files and --commands restore no data: leave out \(others.joined(separator: ", "))")
+      }
+    }
+    for name in only where !name.contains(".") && !name.contains("*") {
+      throw ValidationError("--only '\(name)' names no collection; all of a database is \(name).*")
+    }
     for pair in rename where pair.split(separator: "=").count != 2 {
       throw ValidationError("--rename '\(pair)' is not of the form a=b")
     }
@@ -119,12 +134,19 @@ struct RestoreCommand: LeafCommand {
     restore.progress = { progress.update(done: $0.bytes, total: $0.expectedBytes) }
     let runner = RestoreRunner(store, pool: pool, options: restore)
     let plan = try runner.plan(chosen)
+    try checkNames(plan, restore)
     guard !dryRun else {
       context.console.show(RestorePlanPage(plan: plan))
       return .done
     }
     let replaced = (plan.items + plan.made).filter { $0.liveCount != nil }
     if !replaced.isEmpty {
+      if !noSafetyBackup, store.isReadOnly() {
+        throw CommandError(
+          .refused, "the store cannot be written, so what is replaced cannot be backed up in it",
+          hint: "martlet backup copy \(plan.backup.id) FOLDER and restore from there, or "
+            + "--no-safety-backup")
+      }
       try context.confirm(
         "\(replaced.count) collections are replaced by \(plan.backup.id).", confirmation,
         base.settings)
@@ -243,27 +265,6 @@ struct RestoreCommand: LeafCommand {
       try client.database(database).findOne(ledger, filter: ["name": .string(name)])?["oplog_mark"]?
         .timestampValue
     }
-  }
-
-  private func parts(_ store: any Store, _ chosen: String?, _ base: BackupSettings) throws
-    -> CommandStatus
-  {
-    let catalog = Catalog(store)
-    let parts = PartRestorer(store, age: base.age, cancellation: base.context.cancellation)
-    if let files {
-      let set = try chosen.map { try catalog.find($0) } ?? catalog.latest(.files)
-      try parts.files(of: set, to: files)
-      base.context.console.status("unpacked the files of \(set.id) into \(files)")
-    }
-    for name in commands {
-      guard let stream = base.backupOptions().streams.first(where: { $0.name == name }) else {
-        throw CommandError(.usage, "no command '\(name)' under backup.commands")
-      }
-      let set = try chosen.map { try catalog.find($0) } ?? catalog.latest(.command, stream: name)
-      try parts.stream(stream, of: set)
-      base.context.console.status("restored \(name) from \(set.id)")
-    }
-    return .done
   }
 }
 

@@ -172,6 +172,63 @@ import Testing
       #expect(try project.martlet("restore", "--latest", "--commands", "none").exitCode == 64)
     }
   }
+
+  @Test("a dry run of files and streams runs nothing, and neither does half of a wrong request")
+  func partsThatAreNotRun() throws {
+    try BackupProject.run { project in
+      try project.write("config/app.ini", "a = 1\n")
+      try project.configure(
+        """
+          files: [config]
+          commands:
+            - { name: other, dump: "printf stream", restore: "sh -c 'cat > given-back'" }
+            - { name: oneway, dump: "printf stream" }
+        """)
+      let made = try project.martlet("backup", "run")
+      #expect(made.exitCode == 0, "\(made.stderr)")
+      let both = ["restore", "--latest", "--files", "out", "--commands", "other"]
+      let dry = try MartletBinary.run(both + ["--dry-run"], directory: project.folder.path)
+      #expect(dry.exitCode == 0, "\(dry.stderr)")
+      #expect(dry.stdout.contains("other of ") && dry.stdout.contains("cat > given-back"))
+      for more in [
+        ["--commands", "none"], ["--commands", "oneway"], ["--to-time", "2026-01-28 10:00:00"],
+        ["--before-migration", "x"], ["--only", "a.b"], ["--rename", "a.b=a.c"],
+      ] {
+        let refused = try MartletBinary.run(both + more, directory: project.folder.path)
+        #expect(refused.exitCode == 64, "\(more) \(refused.stderr)")
+      }
+      for name in ["given-back", "out"] {
+        #expect(!FileManager.default.fileExists(atPath: project.folder.path + "/" + name))
+      }
+    }
+  }
+
+  @Test("a name that nothing has, or that is the server's own, ends a restore before it begins")
+  func slips() throws {
+    try BackupProject.run { project in
+      let id = try project.backup()
+      let name = project.name
+      try project.server.withDatabase { _ = try $0.insert("users", [["_id": 3]]) }
+      for words in [
+        ["--rename", "\(name).oders=\(name).orders_old"], ["--rename", "nosuch.*=other.*"],
+        ["--only", "\(name).users", "--only", "\(name).oders"],
+        ["--rename", "\(name).users=admin.system.users"],
+        ["--rename", "\(name).users=\(name).system.profile"],
+        ["--rename", "\(name).*=local.*"],
+        ["--only", "\(name).users", "--rename", "\(name).orders=\(name).old"],
+      ] {
+        let refused = try MartletBinary.run(
+          ["restore", id, "--yes"] + words, directory: project.folder.path)
+        #expect(refused.exitCode == 64, "\(words) \(refused.stderr)")
+        #expect(refused.stderr.contains("HINT:"), "\(refused.stderr)")
+      }
+      let bare = try project.martlet("restore", id, "--yes", "--only", name)
+      #expect(bare.exitCode == 64)
+      #expect(bare.stderr.contains("\(name).*"), "\(bare.stderr)")
+      #expect(try project.count("users") == 3)
+      #expect(try project.collections() == ["users", "orders"])
+    }
+  }
 }
 
 @Suite struct MigrationBackupTests {
