@@ -89,6 +89,12 @@ struct ConfigurationTests {
       Mistake(text: "uri: a\nuri: b", line: 1, column: 1, says: "written twice: uri"),
       Mistake(
         text: "backup:\n  commands:\n    - { dump: x }", line: 3, column: 7, says: "needs a name"),
+      Mistake(
+        text: "backup: { encrypt: { recipients: [] } }", line: 1, column: 20,
+        says: "backup.encrypt names no recipients", hint: "leave encrypt out"),
+      Mistake(
+        text: "backup:\n  encrypt:\n  level: 3", line: 2, column: 11,
+        says: "backup.encrypt names no recipients"),
       Mistake(text: "uri: ${NOT_SET}", line: 1, column: 6, says: "NOT_SET is not set"),
       Mistake(text: "- a", line: 1, column: 1, says: "the file must be a mapping, not a list"),
     ])

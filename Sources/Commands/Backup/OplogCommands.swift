@@ -39,6 +39,14 @@ struct OplogRunCommand: LeafCommand {
     let store = try base.store()
     var capture = OplogCapture.Options()
     capture.slice = slice?.duration ?? base.settings.configuration.oplog.slice ?? .seconds(60)
+    // Without an age of its own every look at the server would make a slice.
+    guard capture.slice >= .seconds(1) else {
+      throw CommandError(.usage, "a slice is closed after 1s at the earliest", hint: "--slice 60s")
+    }
+    for name in databases where name.isEmpty || name.contains(where: { "/\\. \"$\0".contains($0) })
+    {
+      throw CommandError(.usage, "'\(name)' is not a database's name", hint: "look at --only-db")
+    }
     capture.databases = databases
     capture.age = base.age
     capture.acceptsOtherChains = newChain

@@ -71,6 +71,12 @@ extension Configuration.Backup {
     } known: {
       ["recipients"]
     }
+    // Who writes this down does not want backups that everybody can read.
+    guard !found.isEmpty else {
+      throw node.error(
+        "backup.encrypt names no recipients",
+        hint: "write recipients: [age1…], or leave encrypt out for backups that are not encrypted")
+    }
     return found
   }
 }

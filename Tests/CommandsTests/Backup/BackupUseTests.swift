@@ -155,6 +155,20 @@ import Testing
     }
   }
 
+  @Test("slices of no time, and databases that cannot be, are refused before anything is captured")
+  func oddCaptures() throws {
+    try BackupProject.run { project in
+      for words in [
+        ["--slice", "0s"], ["--slice", "500ms"], ["--only-db", "a.b"], ["--only-db", ""],
+      ] {
+        let refused = try MartletBinary.run(
+          ["oplog", "run"] + words, directory: project.folder.path)
+        #expect(refused.exitCode == 64, "\(words) \(refused.stderr)")
+      }
+      #expect(!FileManager.default.fileExists(atPath: project.store + "/oplog"))
+    }
+  }
+
   @Test("kill -INT stops what a script has started in the background")
   func backgroundInterrupt() throws {
     try BackupProject.run { project in
