@@ -179,16 +179,29 @@ public struct Catalog: Sendable {
     let sets = try sets()
     let now = Moment.now()
     let inOrder = sets.filter { !$0.isFuture(now) } + sets.filter { $0.isFuture(now) }
-    let found = inOrder.first { set in
-      if case .newer = set.state { return true }
-      guard set.isGood, let manifest = set.manifest, manifest.safetyFor == nil, scope.takes(set)
-      else { return false }
+    func holds(_ set: BackupSet) -> Bool {
+      guard let manifest = set.manifest, manifest.safetyFor == nil, scope.takes(set) else {
+        return false
+      }
       return manifest.files.contains { file in
         file.role == role && (stream == nil || file.stream == stream)
       }
     }
+    let found = inOrder.first { set in
+      if case .newer = set.state { return true }
+      return set.isGood && holds(set)
+    }
     if let found, case .newer = found.state { _ = try found.readManifest() }
     guard let found else {
+      // One whose manifest is damaged may hold anything.
+      let damaged = inOrder.first { !$0.isGood && ($0.manifest == nil || holds($0)) }
+      if let damaged, case .damaged(let reason) = damaged.state {
+        throw BackupError(
+          .damaged,
+          "there is no good backup left with what is asked for; the newest is damaged: \(reason)",
+          path: damaged.id,
+          hint: "martlet backup list; martlet inspect --salvage copies what is whole of an archive")
+      }
       throw BackupError(
         .notFound,
         "there is no good backup with \(role.rawValue) in \(store.location)"

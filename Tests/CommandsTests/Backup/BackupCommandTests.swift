@@ -94,6 +94,12 @@ import Testing
       let restore = try project.martlet("restore", id, "--yes")
       #expect(restore.exitCode == 20)
       #expect(try !project.collections().contains("users"))
+      // Now it is known: none is left, and a new backup would be one of what is broken.
+      for words in [["restore", "--latest", "--yes"], ["backup", "drill"]] {
+        let none = try MartletBinary.run(words, directory: project.folder.path)
+        #expect(none.exitCode == 20, "\(none.stderr)")
+        #expect(none.stderr.contains("damaged") && !none.stderr.contains("backup run"))
+      }
 
       let manifest = project.folder.appending(path: "backups/\(id)/manifest.json")
       try Data("{}".utf8).write(to: manifest)
