@@ -36,14 +36,26 @@ struct ComparedPart {
     )
     if !before.isEmpty {
       page.line(
-        "  \(String(before.count)) of them before \(Quantity.grouped(replayed)) entries of the oplog were replayed over them; no manifest knows them afterwards: \(before.map(\.namespace.description).joined(separator: ", "))"
+        "  \(String(before.count)) of them before \(Quantity.grouped(replayed)) entries of the oplog were replayed over them; no manifest knows them afterwards: \(Self.names(before))"
       )
     }
-    for one in all(.counted) {
-      page.line("  only counted: \(one.namespace.description) (\(one.reason ?? ""))")
+    list("only counted", all(.counted), in: &page)
+    list("not compared", all(.none), in: &page)
+  }
+
+  /// On a screen; JSON has them all.
+  private static let shown = 10
+
+  private static func names(_ some: [Compared]) -> String {
+    let names = some.prefix(shown).map(\.namespace.description).joined(separator: ", ")
+    return some.count > shown ? "\(names) and \(some.count - shown) more" : names
+  }
+
+  private func list(_ word: String, _ some: [Compared], in page: inout Page) {
+    for one in some.prefix(Self.shown) {
+      page.line("  \(word): \(one.namespace.description) (\(one.reason ?? ""))")
     }
-    for one in all(.none) {
-      page.line("  not compared: \(one.namespace.description) (\(one.reason ?? ""))")
-    }
+    guard some.count > Self.shown else { return }
+    page.line("  \(word): \(String(some.count - Self.shown)) more, which --json names")
   }
 }

@@ -21,11 +21,28 @@ extension RestoreCommand {
     }
     for item in items where item.source != item.target {
       let isServers = ["admin", "config", "local"].contains(item.target.database)
-      guard isServers || item.target.collection.hasPrefix("system.") else { continue }
+      // What keeps its name in another database, system.js for one, is what it was.
+      let becomesSystems =
+        item.target.collection.hasPrefix("system.")
+        && item.target.collection != item.source.collection
+      guard isServers || becomesSystems else { continue }
       throw CommandError(
         .usage, "\(item.source) cannot become \(item.target): that is the server's own",
         hint: "--users merges users and roles in")
     }
+  }
+
+  /// The project's database chooses the backup and does not limit what is taken out of it.
+  func warnOfOthers(_ plan: RestorePlan, _ settings: Settings, _ console: Console) {
+    guard only.isEmpty, rename.isEmpty, let own = settings.database, own.source != .uri else {
+      return
+    }
+    let others = Set(plan.items.map(\.target.database)).subtracting([own.value]).sorted()
+    guard !others.isEmpty else { return }
+    let names = others.prefix(5).joined(separator: ", ") + (others.count > 5 ? ", …" : "")
+    console.warn(
+      "the backup is one of the whole server: \(names) go back too; --db \(own.value) takes only that"
+    )
   }
 
   /// All is looked up before the first part is given back.

@@ -136,9 +136,11 @@ struct RestoreCommand: LeafCommand {
     let plan = try runner.plan(chosen)
     try checkNames(plan, restore)
     guard !dryRun else {
+      warnOfOthers(plan, base.settings, context.console)
       context.console.show(RestorePlanPage(plan: plan))
       return .done
     }
+    warnOfOthers(plan, base.settings, context.console)
     let replaced = (plan.items + plan.made).filter { $0.liveCount != nil }
     if !replaced.isEmpty {
       if !noSafetyBackup, store.isReadOnly() {

@@ -203,11 +203,73 @@ import Testing
     }
   }
 
+  @Test("a backup of the whole server says that other databases go back too, and --db leaves them")
+  func wholeServer() throws {
+    let set = try PrivateServer()
+    try TestServer.run(uri: set.uri) { server in
+      let folder = FileManager.default.temporaryDirectory.appending(
+        path: "martlet-tests-\(server.databaseName)")
+      defer { try? FileManager.default.removeItem(at: folder) }
+      let project = BackupProject(server: server, folder: folder)
+      try project.write("note", "the folder is there")
+      try server.withDatabase { _ = try $0.insert("users", [["_id": 1]]) }
+      try server.pool.withClient { _ = try $0.database("bills").insert("a", [["_id": 1]]) }
+      let made = try MartletBinary.run(
+        ["backup", "run", "--uri", set.uri, "--store", project.store],
+        directory: folder.path)
+      #expect(made.exitCode == 0, "\(made.stderr)")
+      // From now on the folder is about one database.
+      try project.configure("")
+      try server.pool.withClient { _ = try $0.database("bills").insert("a", [["_id": 2]]) }
+      func bills() throws -> Int64 {
+        try server.pool.withClient { try $0.database("bills").count("a") }
+      }
+      let dry = try project.martlet("restore", "--latest", "--dry-run")
+      #expect(dry.stderr.contains("bills go back too; --db \(project.name)"), "\(dry.stderr)")
+      let own = try project.martlet("restore", "--latest", "--yes", "--db", project.name)
+      #expect(own.exitCode == 0 && !own.stderr.contains("go back too"), "\(own.stderr)")
+      #expect(try bills() == 2)
+      let all = try project.martlet("restore", "--latest", "--yes")
+      #expect(all.exitCode == 0 && all.stderr.contains("bills go back too"), "\(all.stderr)")
+      #expect(try bills() == 1)
+    }
+  }
+
+  @Test("hundreds of names do not flood the screen; JSON has them all")
+  func manyNames() throws {
+    try BackupProject.run { project in
+      try project.server.withDatabase { database in
+        for number in 0..<15 {
+          _ = try database.run(
+            ["create": .string("view\(number)"), "viewOn": "users", "pipeline": []])
+        }
+      }
+      let id = try project.backup()
+      let text = try project.martlet("restore", id, "--yes")
+      #expect(text.exitCode == 0, "\(text.stderr)")
+      let lines = text.stdout.split(separator: "\n").filter { $0.contains("not compared") }
+      #expect(lines.count == 11)
+      #expect(lines.last?.contains("5 more") == true)
+      let json = try project.json("restore", id, "--yes").document
+      #expect(json["compared"]?.documentValue?["not"]?.arrayValue?.count == 15)
+    }
+  }
+
   @Test("a name that nothing has, or that is the server's own, ends a restore before it begins")
   func slips() throws {
     try BackupProject.run { project in
+      try project.server.withDatabase {
+        _ = try $0.insert("system.js", [["_id": "f", "value": 1]])
+      }
       let id = try project.backup()
       let name = project.name
+      // A stored function goes along to another database.
+      let moved = try project.martlet("restore", id, "--yes", "--rename", "\(name).*=\(name)_b.*")
+      #expect(moved.exitCode == 0, "\(moved.stderr)")
+      try project.server.pool.withClient { client in
+        #expect(try client.database(name + "_b").count("system.js") == 1)
+        _ = try client.run(["dropDatabase": 1], on: name + "_b")
+      }
       try project.server.withDatabase { _ = try $0.insert("users", [["_id": 3]]) }
       for words in [
         ["--rename", "\(name).oders=\(name).orders_old"], ["--rename", "nosuch.*=other.*"],
@@ -226,7 +288,7 @@ import Testing
       #expect(bare.exitCode == 64)
       #expect(bare.stderr.contains("\(name).*"), "\(bare.stderr)")
       #expect(try project.count("users") == 3)
-      #expect(try project.collections() == ["users", "orders"])
+      #expect(try project.collections() == ["users", "orders", "system.js"])
     }
   }
 }
