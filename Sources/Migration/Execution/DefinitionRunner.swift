@@ -60,8 +60,10 @@ struct DefinitionRunner {
 
   private func missingIndexes(_ step: PlannedStep, _ target: String) throws -> [String] {
     let there = try database.listIndexes(target, includeBuildUUIDs: true).map(\.spec)
+    let collation = try database.listCollections(filter: ["name": .string(target)]).first?
+      .options["collation"]?.documentValue
     return (step.command["indexes"]?.arrayValue ?? []).compactMap(\.documentValue).filter {
-      IndexComparison.compare($0, with: there) == .missing
+      IndexComparison.compare($0, with: there, collation: collation, release: release) == .missing
     }.map(IndexComparison.indexName)
   }
 

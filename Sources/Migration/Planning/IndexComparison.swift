@@ -1,36 +1,63 @@
 import BSON
 
 /// Compares an index that is asked for with those that are there.
+///
+/// The rules are those of `createIndexes` on 4.2 to 6.0: what a name, a key and the options that make
+/// two indexes over one key different mean was tried on each of them.
 enum IndexComparison: Equatable {
   /// Not there: it has to be built.
   case missing
   /// There with the same options.
   case identical(name: String)
-  /// The server would answer 85 or 86.
+  /// The server would refuse it, or leave what is there as it is.
   case conflict(name: String, reason: String)
 
-  static func compare(_ wanted: Document, with existing: [Document]) -> IndexComparison {
+  /// - Parameters:
+  ///   - collation: the collection's own, which an index has that does not say another.
+  ///   - release: from 5.0 on, one key may have several indexes that differ in more than collation.
+  static func compare(
+    _ wanted: Document, with existing: [Document], collation: Document? = nil, release: Release
+  ) -> IndexComparison {
     let name = indexName(wanted)
-    let key = wanted["key"]?.documentValue ?? [:]
+    if isPrimary(wanted) {
+      // Whatever it is called, the server takes it for the one that every collection has.
+      let extra = wanted.keys.filter { !["key", "name", "v", "background", "ns"].contains($0) }
+      return extra.isEmpty || extra == ["clustered"] || extra == ["collation"]
+        ? .identical(name: "_id_")
+        : .conflict(
+          name: "_id_",
+          reason: "the index on _id takes no \(extra.joined(separator: ", ")); "
+            + "the server would answer 197")
+    }
+    let shape = IndexShape(wanted, collation: collation, release: release)
     for index in existing where index["name"]?.stringValue == name {
-      if let difference = difference(wanted, index) {
-        return .conflict(
-          name: name, reason: "an index named \(name) exists with other \(difference)")
-      }
-      return .identical(name: name)
+      let there = IndexShape(index, collation: nil, release: release)
+      let differing = shape.differences(from: there)
+      if differing.isEmpty { return .identical(name: name) }
+      let what = "an index named \(name) exists with other \(differing.joined(separator: ", "))"
+      return .conflict(
+        name: name,
+        reason: differing == ["hidden"]
+          ? "\(what); the server would leave it as it is, collMod changes it"
+          : "\(what); the server would answer 85 or 86")
     }
     for index in existing {
       let other = index["name"]?.stringValue ?? ""
-      guard sameKey(key, index), sameCollation(wanted, index) else { continue }
-      // The same key with another partial filter is another index on 5.0 and newer.
-      guard equal(wanted["partialFilterExpression"], index["partialFilterExpression"]) else {
-        continue
-      }
-      if let difference = difference(wanted, index) {
+      let there = IndexShape(index, collation: nil, release: release)
+      if shape.isText, there.isText {
         return .conflict(
-          name: other, reason: "index \(other) has the same key with other \(difference)")
+          name: other,
+          reason: "\(other) is a text index, and a collection has only one; "
+            + "the server would answer 67 or 85")
       }
-      return .conflict(name: other, reason: "index \(other) is the same under another name")
+      guard shape.isSameIndex(as: there) else { continue }
+      let differing = shape.differences(from: there)
+      return .conflict(
+        name: other,
+        reason: differing.isEmpty
+          ? "index \(other) is the same under another name; the server would answer 85"
+          : "index \(other) has the same key with other \(differing.joined(separator: ", ")); "
+            + "the server would answer 85")
     }
     return .missing
   }
@@ -38,8 +65,14 @@ enum IndexComparison: Equatable {
   /// The name the server would give: `field_1_other_-1`.
   static func indexName(_ spec: Document) -> String {
     if let name = spec["name"]?.stringValue { return name }
+    if isPrimary(spec) { return "_id_" }
     return (spec["key"]?.documentValue ?? [:]).map { "\($0.key)_\(direction($0.value))" }
       .joined(separator: "_")
+  }
+
+  private static func isPrimary(_ spec: Document) -> Bool {
+    guard let key = spec["key"]?.documentValue else { return false }
+    return key.keys == ["_id"] && key["_id"]?.doubleValue == 1
   }
 
   private static func direction(_ value: Value) -> String {
@@ -49,43 +82,12 @@ enum IndexComparison: Equatable {
     return "1"
   }
 
-  /// The names of the options that differ, or nil.
-  private static func difference(_ wanted: Document, _ existing: Document) -> String? {
-    let isText = wanted["key"]?.documentValue?.contains { $0.value == "text" } ?? false
-    if !isText, !sameKey(wanted["key"]?.documentValue ?? [:], existing) { return "key" }
-    var differing: [String] = []
-    for option in ["unique", "sparse", "hidden"]
-    where (wanted[option]?.isTruthy ?? false) != (existing[option]?.isTruthy ?? false) {
-      differing.append(option)
-    }
-    for option in ["expireAfterSeconds", "partialFilterExpression"]
-    where !equal(wanted[option], existing[option]) {
-      differing.append(option)
-    }
-    if !sameCollation(wanted, existing) { differing.append("collation") }
-    let compared: Set<String> = [
-      "key", "name", "v", "ns", "background", "unique", "sparse", "hidden", "expireAfterSeconds",
-      "partialFilterExpression", "collation", "prepareUnique", "weights",
-    ]
-    for element in wanted where !compared.contains(element.key) {
-      if !equal(element.value, existing[element.key]) { differing.append(element.key) }
-    }
-    return differing.isEmpty ? nil : differing.joined(separator: ", ")
-  }
-
-  private static func sameKey(_ key: Document, _ existing: Document) -> Bool {
-    guard let other = existing["key"]?.documentValue else { return false }
-    return key.keys == other.keys
-      && zip(key, other).allSatisfy { equal($0.value, $1.value) }
-  }
-
-  /// The server fills a collation in: what is asked for must be in what is there.
-  private static func sameCollation(_ wanted: Document, _ existing: Document) -> Bool {
-    guard let asked = wanted["collation"]?.documentValue, asked["locale"] != "simple" else {
-      return wanted.has("collation") ? !existing.has("collation") : true
-    }
-    guard let there = existing["collation"]?.documentValue else { return false }
-    return asked.allSatisfy { equal($0.value, there[$0.key]) }
+  /// The definition as the server keeps it: with its name and the collation of its collection.
+  static func kept(_ spec: Document, collation: Document?) -> Document {
+    var kept = spec
+    kept["name"] = .string(indexName(spec))
+    if let collation, !kept.has("collation") { kept.append("collation", .document(collation)) }
+    return kept
   }
 
   /// Numbers compare across types, documents with their order.

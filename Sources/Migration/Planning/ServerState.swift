@@ -59,6 +59,8 @@ public struct CollectionState: Sendable, Hashable {
 
   var isCapped: Bool { options["capped"]?.isTruthy ?? false }
   var isPlain: Bool { type == "collection" }
+  /// What an index has that does not say another; nil for the simple one.
+  var collation: Document? { options["collation"]?.documentValue }
 }
 
 /// Names a step of a plan.

@@ -4,7 +4,12 @@ import BSON
 struct Simulation {
   private(set) var collections: [String: CollectionState]
 
-  init(_ state: ServerState) { collections = state.collections }
+  private let release: Release
+
+  init(_ state: ServerState) {
+    collections = state.collections
+    release = state.release
+  }
 
   mutating func apply(_ step: Step, command: Document, database: String) {
     let target = step.target ?? ""
@@ -43,10 +48,11 @@ struct Simulation {
 
   private mutating func addIndexes(_ name: String, _ command: Document) {
     var collection = collections[name] ?? CollectionState(isPlanned: true)
-    for case .document(var spec) in command["indexes"]?.arrayValue ?? []
-    where IndexComparison.compare(spec, with: collection.indexes) == .missing {
-      spec["name"] = .string(IndexComparison.indexName(spec))
-      collection.indexes.append(spec)
+    for case .document(let spec) in command["indexes"]?.arrayValue ?? []
+    where IndexComparison.compare(
+      spec, with: collection.indexes, collation: collection.collation, release: release) == .missing
+    {
+      collection.indexes.append(IndexComparison.kept(spec, collation: collection.collation))
     }
     collections[name] = collection
   }

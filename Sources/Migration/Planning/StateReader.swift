@@ -83,7 +83,7 @@ public struct StateReader {
     case .delete:
       facts.matched = try matched(step, "deletes", single: { $0["limit"]?.integerValue == 1 })
     case .createIndexes where collection.count > 0:
-      try indexFacts(step, target, collection, &facts, now: state.now)
+      try indexFacts(step, target, collection, &facts, now: state.now, release: state.release)
     case .collMod:
       if let validator = step.command["validator"]?.documentValue, !validator.isEmpty {
         facts.failingValidator = try count(
@@ -139,10 +139,12 @@ public struct StateReader {
 
   private func indexFacts(
     _ step: Step, _ target: String, _ collection: CollectionState, _ facts: inout StepFacts,
-    now: DateTime
+    now: DateTime, release: Release
   ) throws {
     for case .document(let spec) in step.command["indexes"]?.arrayValue ?? []
-    where IndexComparison.compare(spec, with: collection.indexes) == .missing {
+    where IndexComparison.compare(
+      spec, with: collection.indexes, collation: collection.collation, release: release) == .missing
+    {
       let name = IndexComparison.indexName(spec)
       if spec.isTruthyFlag("unique") {
         facts.duplicates[name] = try DuplicateSearch(

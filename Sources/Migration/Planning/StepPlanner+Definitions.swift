@@ -12,40 +12,15 @@ extension StepPlanner {
     }
     // The journal says that an earlier attempt began to create it.
     if started { return }
-    if let difference = optionDifference(draft.command, before) {
+    if let obstacle = OptionsComparison.obstacle(draft.command, before) {
       conflicts.append(
         conflict(
-          "\(step.target ?? "") exists with other options (\(difference)); the server would answer 48",
+          "\(step.target ?? "") \(obstacle); the server would answer 48",
           hint: "use collMod for what may be changed, or a new name"))
     } else {
       draft.effect = .none("exists with these options, \(before.count) documents")
       draft.inverse = "nothing: it was there before"
     }
-  }
-
-  private func optionDifference(_ command: Document, _ before: CollectionState) -> String? {
-    let ignored: Set<String> = ["create", "writeConcern", "comment", "idIndex"]
-    var differing: [String] = []
-    for element in command where !ignored.contains(element.key) {
-      let there = before.options[element.key]
-      if let asked = element.value.documentValue, let there = there?.documentValue,
-        element.key == "collation" || element.key == "timeseries" || element.key == "clusteredIndex"
-      {
-        // The server fills these in.
-        if !asked.allSatisfy({ IndexComparison.equal($0.value, there[$0.key]) }) {
-          differing.append(element.key)
-        }
-      } else if element.value.boolValue == false, there == nil {
-        continue
-      } else if element.key == "size", let asked = element.value.doubleValue,
-        let there = there?.doubleValue
-      {
-        if asked > there || there - asked >= 256 { differing.append("size") }
-      } else if !IndexComparison.equal(element.value, there) {
-        differing.append(element.key)
-      }
-    }
-    return differing.isEmpty ? nil : differing.joined(separator: ", ")
   }
 
   func describeIndexes(
@@ -61,17 +36,18 @@ extension StepPlanner {
       let name = IndexComparison.indexName(spec)
       if !spec.has("name") { spec.append("name", .string(name)) }
       specs.append(.document(spec))
-      switch IndexComparison.compare(spec, with: seen) {
+      switch IndexComparison.compare(
+        spec, with: seen, collation: before?.collation, release: state.release)
+      {
       case .missing:
         missing += 1
-        seen.append(spec)
+        seen.append(IndexComparison.kept(spec, collation: before?.collation))
         describeBuild(&draft, name: name, spec: spec, before, &conflicts)
       case .identical: draft.impact.append("\(name): exists already")
       case .conflict(let other, let reason):
         conflicts.append(
           conflict(
-            "\(reason); the server would answer 85 or 86",
-            hint: "drop \(other) in an earlier step, or write the index as it is"))
+            reason, hint: "drop \(other) in an earlier step, or write the index as it is"))
       }
     }
     draft.command["indexes"] = .array(specs)

@@ -116,7 +116,7 @@ import Testing
         - { dropIndexes: old, index: none_such }
         - { renameCollection: none, to: old }
       """, state(["old": there]))
-    #expect(other.conflicts.count == 6)
+    #expect(other.conflicts.count == 7)
   }
 
   @Test func `an index on a filled collection is refused while a member is down`() throws {
