@@ -12,6 +12,8 @@ struct DataCommand: Sendable {
   let work: Work
   /// Fields of the command that go with every part of it: `let`, `bypassDocumentValidation`, …
   let shared: Document
+  /// True for a time-series, whose documents cannot be walked.
+  var isSeries = false
 
   /// Statements of an update or delete; one for an insert.
   var statementCount: Int {

@@ -32,7 +32,9 @@ struct DataStepRunner {
     var place: Int?
     return try wrapping(&place) { place in
       try context.pool.withClient { client in
-        let isPlain = try prepare(command, client)
+        let (isPlain, isSeries) = try prepare(command, client)
+        var command = command
+        command.isSeries = isSeries
         var state = try begin(client)
         while state.phase == .running {
           try context.cancellation.check()
@@ -90,8 +92,10 @@ struct DataStepRunner {
   // MARK: - The story of a run
 
   /// Makes the collections that have to be there before a transaction (4.2), and looks at the target.
-  /// - Returns: true when the collection cannot be written in transactions.
-  private func prepare(_ command: DataCommand, _ client: Client) throws -> Bool {
+  /// - Returns: whether the collection cannot be written in transactions, and whether it is a series.
+  private func prepare(
+    _ command: DataCommand, _ client: Client
+  ) throws -> (isPlain: Bool, isSeries: Bool) {
     let database = client.database(context.database)
     let names: [Value] = [.string(command.collection), .string(context.undoCollection)]
     let found = try database.listCollections(filter: ["name": ["$in": .array(names)]])
@@ -100,10 +104,11 @@ struct DataStepRunner {
     }
     guard let target = found.first(where: { $0.name == command.collection }) else {
       if command.creates { try create(command.collection, database) }
-      return !context.transactions
+      return (!context.transactions, false)
     }
     let isCapped = target.options["capped"]?.isTruthy ?? false
-    return !context.transactions || isCapped || target.options.has("timeseries")
+    let isSeries = target.options.has("timeseries")
+    return (!context.transactions || isCapped || isSeries, isSeries)
   }
 
   private func create(_ name: String, _ database: Database) throws {
@@ -185,7 +190,7 @@ struct DataStepRunner {
     guard context.keeps == .nothing, let selection = command.selection(state.statement) else {
       return false
     }
-    return selection.isSpecial && !selection.one
+    return command.isSeries || selection.isSpecial && !selection.one
   }
 
   /// Errors of the server with their place; a lost lease and a stop stay what they are.

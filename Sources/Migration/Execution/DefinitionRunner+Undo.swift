@@ -70,7 +70,14 @@ extension DefinitionRunner {
     let from = undo["from"]?.stringValue ?? ""
     let to = undo["to"]?.stringValue ?? ""
     let there = Set(try database.listCollections().map(\.name))
-    if !there.contains(from), there.contains(to) { try database.rename(to, to: from) }
+    if !there.contains(from), there.contains(to) {
+      try database.rename(to, to: from)
+    } else if there.contains(to), undo["target"] == nil {
+      // Only the rename itself makes `from`, and it takes `to` away.
+      throw MigrationError(
+        .conflict, "\(from) exists again, so \(to) cannot take its name back",
+        hint: "rename or drop \(from), then run the command again")
+    }
     if let target = undo["target"]?.documentValue {
       try kept.bringBack(target)
     }

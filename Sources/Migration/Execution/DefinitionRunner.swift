@@ -21,7 +21,7 @@ struct DefinitionRunner {
     if case .none(let reason) = step.effect { return UndoKind.nothing(reason) }
     let target = step.target ?? ""
     switch step.kind {
-    case .create: return UndoKind.drop(target)
+    case .create: return try createIntent(step, target)
     case .createIndexes: return UndoKind.dropIndexes(target, try missingIndexes(step, target))
     case .dropIndexes:
       let specs = try database.listIndexes(target).map(\.spec)
@@ -42,7 +42,8 @@ struct DefinitionRunner {
   func run(_ step: PlannedStep, intent: Document, session: Session? = nil) throws -> Document? {
     if case .none = step.effect { return nil }
     switch step.kind {
-    case .create: return try create(step, session: session)
+    case .create:
+      return intent["kind"] == "nothing" ? nil : try create(step, session: session)
     case .createIndexes: return try createIndexes(step, session: session)
     case .dropIndexes: return try dropIndexes(step, intent)
     case .renameCollection: return try rename(step, intent)
@@ -65,6 +66,21 @@ struct DefinitionRunner {
     return (step.command["indexes"]?.arrayValue ?? []).compactMap(\.documentValue).filter {
       IndexComparison.compare($0, with: there, collation: collation, release: release) == .missing
     }.map(IndexComparison.indexName)
+  }
+
+  private func createIntent(_ step: PlannedStep, _ target: String) throws -> Document {
+    guard let info = try database.listCollections(filter: ["name": .string(target)]).first else {
+      return UndoKind.drop(target)
+    }
+    // Made since the plan looked, by an earlier step or by somebody else: it is not ours to drop.
+    let there = CollectionState(
+      type: info.raw["type"]?.stringValue ?? "collection", options: info.options)
+    if let obstacle = OptionsComparison.obstacle(step.command, there) {
+      throw MigrationError(
+        .conflict, "\(target) \(obstacle); the server would answer 48",
+        hint: "use collMod for what may be changed, or a new name")
+    }
+    return UndoKind.nothing("it was there before, as asked")
   }
 
   private func create(_ step: PlannedStep, session: Session?) throws -> Document? {

@@ -223,7 +223,8 @@ extension MigrationError {
     if let error = error as? DataStepError {
       return MigrationError(
         error.server?.kind == .privilege ? .privilege : .stepFailed,
-        "\(migration): step \(error.step + 1): \(error.message)", hint: error.hint ?? again)
+        "\(migration): step \(error.step + 1): \(error.message)",
+        hint: error.hint ?? remedy(error.server?.code))
     }
     guard let error = error as? MongoError else {
       return MigrationError(.stepFailed, "\(migration): \(error)")
@@ -233,9 +234,13 @@ extension MigrationError {
       error.kind == .privilege ? .privilege : .stepFailed,
       "\(migration): \(error.command ?? "command") on \(error.namespace ?? "?") failed: "
         + "\(error.message) (\(code))",
-      hint: error.hint ?? again)
+      hint: error.hint ?? remedy(error.code))
   }
 
-  private static let again =
-    "mend the cause or the step and run the command again; done steps are not repeated"
+  private static func remedy(_ code: Int?) -> String {
+    code == 388
+      ? "write `transaction: never` in the file and `martlet: { chunk: 50 }` in the step: what each "
+        + "document grows by has to fit the server's cache"
+      : "mend the cause or the step and run the command again; done steps are not repeated"
+  }
 }

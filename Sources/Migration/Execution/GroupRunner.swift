@@ -100,7 +100,7 @@ struct GroupRunner {
       if line.state == .pending {
         line.undo =
           step.kind.isData
-          ? undoOfData(step, creating: try createsCollection(step))
+          ? try seriesUndo(step) ?? undoOfData(step, creating: createsCollection(step))
           : try definitions(step).intent(for: step)
         line.state = .started
         try write(step, line)
@@ -149,6 +149,15 @@ struct GroupRunner {
   private func undoOfData(_ step: PlannedStep, creating: Bool) -> Document {
     step.options.undo == .none && step.kind != .insert
       ? UndoKind.none("`undo: none` in the file") : UndoKind.data(creating: creating)
+  }
+
+  private func seriesUndo(_ step: PlannedStep) throws -> Document? {
+    guard step.kind == .insert, let target = step.target, let migration = planned.migration,
+      try executor.database.listCollections(filter: ["name": .string(target)]).first?.options
+        .has("timeseries") == true
+    else { return nil }
+    let isMadeHere = migration.up[step.index].name == step.name && migration.makesSeries(step.index)
+    return UndoKind.seriesInverse(isMadeHere: isMadeHere).undo
   }
 
   /// An insert or upsert makes a collection that is not there; `down` then takes that away too.

@@ -46,6 +46,16 @@ enum UndoKind {
     creating ? ["kind": "data", "creates": true] : ["kind": "data"]
   }
 
+  /// For documents inserted into a time-series: the server deletes none of them one by one.
+  static func seriesInverse(isMadeHere: Bool) -> (undo: Document, inverse: String) {
+    isMadeHere
+      ? (nothing("goes with its collection"), "they go with their collection")
+      : (
+        none("documents of a time-series cannot be deleted one by one"),
+        "none: documents of a time-series cannot be deleted one by one"
+      )
+  }
+
   /// A sentence for the plan.
   static func describe(_ undo: Document) -> [String] {
     let collection = undo["collection"]?.stringValue ?? ""

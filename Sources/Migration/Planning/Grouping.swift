@@ -51,7 +51,7 @@ struct Grouping {
       let ddl = grouping.state.release >= Release(major: 4, minor: 4)
       switch step.kind {
       case .create:
-        guard ddl, step.effect == .change, !step.command.has("viewOn"),
+        guard ddl, step.sharesTransactions, step.effect == .change, !step.command.has("viewOn"),
           !step.command.has("timeseries"), !written.contains(target)
         else { return false }
         created.insert(target)
@@ -67,14 +67,13 @@ struct Grouping {
     private mutating func acceptsData(
       _ step: PlannedStep, _ target: String, _ grouping: Grouping
     ) -> Bool {
+      guard step.sharesTransactions else { return false }
       let existing = grouping.state.collections[target]
-      if let existing, !existing.isPlain || existing.isCapped { return false }
       if existing == nil, !created.contains(target),
         grouping.state.release < Release(major: 4, minor: 4) || step.kind != .insert
       {
         return false
       }
-      if created.contains(target), isCappedCreate(target, grouping) { return false }
       guard let touched = step.documents, documents + touched <= Grouping.documentLimit,
         bytes + step.command.bytes.count <= Grouping.byteLimit
       else { return false }
@@ -82,12 +81,6 @@ struct Grouping {
       bytes += step.command.bytes.count
       written.insert(target)
       return true
-    }
-
-    private func isCappedCreate(_ target: String, _ grouping: Grouping) -> Bool {
-      grouping.steps.contains {
-        $0.kind == .create && $0.target == target && $0.command["capped"]?.isTruthy ?? false
-      }
     }
   }
 }

@@ -80,6 +80,8 @@ public struct PlannedStep: Sendable {
   public let destroys: Bool
   /// Documents it touches, when known.
   public let documents: Int64?
+  /// False for a view, a time-series and a capped collection: no transaction writes to them.
+  let sharesTransactions: Bool
 
   public enum Effect: Sendable, Hashable {
     case change

@@ -57,7 +57,10 @@ extension Planner {
     _ entry: LedgerEntry, _ migration: Migration?, _ simulation: inout Simulation,
     _ conflicts: inout [MigrationError]
   ) throws(MigrationError) -> (DownMethod, [PlannedStep]) {
-    if migration?.source.format == .code { return (.code, []) }
+    if migration?.source.format == .code {
+      simulation.applyUnknown()
+      return (.code, [])
+    }
     if entry.marked != nil, entry.steps.isEmpty, !Self.hasWrittenDown(migration) {
       throw MigrationError(
         .irreversible,
@@ -75,6 +78,8 @@ extension Planner {
       return (.steps, written(steps, migration, entry, &simulation, &conflicts))
     default: break
     }
+    // What the recorded inverses bring back is not simulated.
+    simulation.applyUnknown()
     let journal = entry.steps.isEmpty ? try inferred(entry, migration) : entry.steps
     return (.journal, try journalled(entry, journal))
   }
@@ -89,9 +94,10 @@ extension Planner {
   ) -> [PlannedStep] {
     steps.map { step in
       let journal = entry.downSteps.flatMap { step.index < $0.count ? $0[step.index] : nil }
-      return StepPlanner(migration: migration, step: step, state: state, facts: nil).plan(
-        now: state.now, seed: entry.seed ?? seed, done: journal?.state == .done,
-        started: journal?.state == .started, &simulation, &conflicts)
+      return StepPlanner(migration: migration, step: step, state: state, facts: nil, isDown: true)
+        .plan(
+          now: state.now, seed: entry.seed ?? seed, done: journal?.state == .done,
+          started: journal?.state == .started, &simulation, &conflicts)
     }
   }
 
@@ -113,7 +119,8 @@ extension Planner {
         PlannedStep(
           index: index, kind: StepKind(command: step.command), command: undo, name: step.command,
           target: step.collection, hash: step.hash, options: StepOptions(), effect: .change,
-          impact: UndoKind.describe(undo), inverse: "", destroys: false, documents: nil))
+          impact: UndoKind.describe(undo), inverse: "", destroys: false, documents: nil,
+          sharesTransactions: false))
     }
     return steps
   }

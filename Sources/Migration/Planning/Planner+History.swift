@@ -24,7 +24,9 @@ extension Planner {
         found.append(
           MigrationError(
             .reverting, "\(entry.name) is half taken back",
-            hint: "run `martlet migrate down` again to finish, or `martlet migrate repair`"))
+            hint:
+              "run `martlet migrate down` again to finish; if it cannot, mend what is left by hand and "
+              + "run `martlet migrate mark \(entry.name) --unapplied`"))
       }
     }
     if !allowOutOfOrder { found += late(files) }

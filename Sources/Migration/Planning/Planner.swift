@@ -66,6 +66,7 @@ public struct Planner {
     let now = resumed?.startedAt ?? state.now
     let seed = resumed?.seed ?? seed
     conflicts += requirementConflicts(migration)
+    if migration.source.format == .code { simulation.applyUnknown() }
     let steps = migration.up.map { step in
       let done = resumed.map { entry in
         step.index < entry.steps.count && entry.steps[step.index].state == .done

@@ -3,7 +3,8 @@ import BSON
 /// The collections as they will be when the earlier steps of a plan are done.
 struct Simulation {
   private(set) var collections: [String: CollectionState]
-
+  /// True behind a step whose effect only a run shows: nothing may be called done already.
+  private(set) var isUncertain = false
   private let release: Release
 
   init(_ state: ServerState) {
@@ -13,6 +14,8 @@ struct Simulation {
 
   mutating func apply(_ step: Step, command: Document, database: String) {
     let target = step.target ?? ""
+    // Whether it is left out is known when it runs.
+    if step.options.unless != nil { isUncertain = true }
     switch StepKind(command: step.name) {
     case .create: create(target, command)
     case .createIndexes: addIndexes(target, command)
@@ -25,14 +28,19 @@ struct Simulation {
     case .insert:
       let inserted = command["documents"]?.arrayValue?.count ?? 0
       collections[target, default: CollectionState(isPlanned: true)].count += Int64(inserted)
-    case .collMod:
-      if let validator = command["validator"] {
-        collections[target]?.options["validator"] = validator
-      }
-    case .update: collections[target]?.changedFields.formUnion(step.changedFields ?? ["*"])
-    case .delete, .other: collections[target]?.changedFields.insert("*")
+    case .collMod: modify(target, command)
+    case .update:
+      if upserts(command) { make(target) }
+      collections[target]?.changedFields.formUnion(step.changedFields ?? ["*"])
+    case .delete: collections[target]?.changedFields.insert("*")
+    case .other: applyOther(step.name, target, command, database)
     }
   }
+
+  /// What a migration written in Swift, or a recorded inverse, changes is not known.
+  mutating func applyUnknown() { isUncertain = true }
+
+  // MARK: - Definitions
 
   private mutating func create(_ name: String, _ command: Document) {
     guard collections[name] == nil else { return }
@@ -62,6 +70,88 @@ struct Simulation {
     let dropped = Set(DroppedIndexes.names(command, existing: collection.indexes))
     collections[name]?.indexes.removeAll { dropped.contains($0["name"]?.stringValue ?? "") }
   }
+
+  private mutating func modify(_ name: String, _ command: Document) {
+    guard var collection = collections[name] else { return }
+    for option in command.dropFirst() {
+      switch option.key {
+      case "index": modifyIndex(&collection, option.value.documentValue ?? [:])
+      case "cappedSize": collection.options["size"] = option.value
+      case "cappedMax": collection.options["max"] = option.value
+      case "timeseries":
+        var merged = collection.options["timeseries"]?.documentValue ?? [:]
+        for part in option.value.documentValue ?? [:] { merged[part.key] = part.value }
+        collection.options["timeseries"] = .document(merged)
+      case "comment", "writeConcern": break
+      default: collection.options[option.key] = option.value
+      }
+    }
+    collections[name] = collection
+  }
+
+  private func modifyIndex(_ collection: inout CollectionState, _ change: Document) {
+    for position in collection.indexes.indices {
+      let spec = collection.indexes[position]
+      guard
+        change["name"].map({ $0 == spec["name"] })
+          ?? IndexComparison.equal(change["keyPattern"], spec["key"])
+      else { continue }
+      for option in change where option.key != "name" && option.key != "keyPattern" {
+        collection.indexes[position][option.key] = option.value
+      }
+    }
+  }
+
+  // MARK: - Commands without an inverse
+
+  private mutating func applyOther(
+    _ name: String, _ target: String, _ command: Document, _ database: String
+  ) {
+    switch name {
+    case "aggregate":
+      guard let output = AggregateOutput.collection(command, in: database) else { return }
+      make(output)
+      collections[output]?.changedFields.insert("*")
+    case "findAndModify", "findandmodify":
+      if command.isTruthyFlag("upsert") { make(target) }
+      collections[target]?.changedFields.insert("*")
+    case "convertToCapped":
+      collections[target]?.options["capped"] = true
+      collections[target]?.options["size"] = command["size"] ?? 0
+      collections[target]?.indexes.removeAll { $0["name"] != "_id_" }
+    default:
+      guard !Linter.reading.contains(name) else { return }
+      isUncertain = true
+      collections[target]?.changedFields.insert("*")
+    }
+  }
+
+  /// A collection that a step makes by writing to it, if it is not there.
+  private mutating func make(_ name: String) {
+    guard collections[name] == nil else { return }
+    collections[name] = CollectionState(
+      indexes: [["v": 2, "key": ["_id": 1], "name": "_id_"]], isPlanned: true)
+  }
+
+  private func upserts(_ command: Document) -> Bool {
+    (command["updates"]?.arrayValue ?? []).contains {
+      $0.documentValue?.isTruthyFlag("upsert") ?? false
+    }
+  }
+}
+
+/// Where an aggregation writes.
+enum AggregateOutput {
+  /// The collection behind `$out` or `$merge`; nil for one that only reads, or another database's.
+  static func collection(_ command: Document, in database: String) -> String? {
+    guard let last = command["pipeline"]?.arrayValue?.last?.documentValue else { return nil }
+    let output = last["$out"] ?? last["$merge"]?.documentValue?["into"] ?? last["$merge"]
+    guard let output else { return nil }
+    if let name = output.stringValue { return name }
+    guard let place = output.documentValue, (place["db"]?.stringValue ?? database) == database
+    else { return nil }
+    return place["coll"]?.stringValue
+  }
 }
 
 /// Which indexes a `dropIndexes` command means.
@@ -69,7 +159,7 @@ enum DroppedIndexes {
   static func names(_ command: Document, existing: [Document]) -> [String] {
     let all = existing.compactMap { $0["name"]?.stringValue }
     switch command["index"] {
-    case .string("*"): return all.filter { $0 != "_id_" }
+    case .string("*"), .array([.string("*")]): return all.filter { $0 != "_id_" }
     case .string(let name): return all.filter { $0 == name }
     case .array(let names):
       let wanted = Set(names.compactMap(\.stringValue))
@@ -80,6 +170,17 @@ enum DroppedIndexes {
         return IndexComparison.equal(.document(key), .document(other))
       }.compactMap { $0["name"]?.stringValue }
     default: return []
+    }
+  }
+
+  /// Names that the command asks for and that are not there: the server then drops none at all.
+  static func missing(_ command: Document, existing: [Document]) -> [String] {
+    let there = names(command, existing: existing)
+    switch command["index"] {
+    case .string("*"), .array([.string("*")]): return []
+    case .array(let names): return names.compactMap(\.stringValue).filter { !there.contains($0) }
+    case .string(let name): return there.isEmpty ? [name] : []
+    default: return there.isEmpty ? ["with that key"] : []
     }
   }
 }

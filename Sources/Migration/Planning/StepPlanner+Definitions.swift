@@ -26,6 +26,10 @@ extension StepPlanner {
   func describeIndexes(
     _ draft: inout Draft, _ before: CollectionState?, _ conflicts: inout [MigrationError]
   ) {
+    if before?.type == "view" {
+      conflicts.append(
+        conflict("\(step.target ?? "") is a view; the server would answer 166"))
+    }
     let existing = before?.indexes ?? []
     let count = before?.count ?? 0
     var missing = 0
@@ -100,14 +104,28 @@ extension StepPlanner {
   }
 
   func describeDropIndexes(
-    _ draft: inout Draft, _ before: CollectionState?, _ conflicts: inout [MigrationError]
+    _ draft: inout Draft, _ before: CollectionState?, started: Bool,
+    _ conflicts: inout [MigrationError]
   ) {
-    let names = DroppedIndexes.names(draft.command, existing: before?.indexes ?? [])
+    let existing = before?.indexes ?? []
+    let names = DroppedIndexes.names(draft.command, existing: existing)
     draft.inverse = "builds them again from their definitions"
     draft.impact = ["drops \(names.isEmpty ? "nothing" : names.joined(separator: ", "))"]
-    if names.isEmpty {
+    // The attempt before this one has noted what was there, and may have dropped it.
+    if started { return }
+    let missing = DroppedIndexes.missing(draft.command, existing: existing)
+    if before == nil {
+      conflicts.append(conflict("\(step.target ?? "") does not exist; the server would answer 26"))
+    } else if names.contains("_id_") {
+      conflicts.append(conflict("the index on _id cannot be dropped; the server would answer 72"))
+    } else if !missing.isEmpty {
       conflicts.append(
-        conflict("no such index on \(step.target ?? ""); the server would answer 27"))
+        conflict(
+          "no index \(missing.joined(separator: ", ")) on \(step.target ?? ""); "
+            + "the server would answer 27 and drop none"))
+    } else if names.isEmpty {
+      draft.effect = .none("there is no index but that on _id")
+      draft.inverse = "nothing: there was none"
     }
   }
 
@@ -155,8 +173,14 @@ extension StepPlanner {
     draft.inverse = "renames it back"
     draft.impact = ["renames \(from) to \(to); open cursors and change streams on it end"]
     if started { return }
-    if simulation.collections[from] == nil {
+    if simulation.collections[from] == nil, !simulation.isUncertain {
       conflicts.append(conflict("\(from) does not exist; the server would answer 26"))
+    }
+    if let source = simulation.collections[from], source.type != "collection" {
+      conflicts.append(
+        conflict(
+          "\(from) is a \(source.type == "view" ? "view" : "time-series"), which no server renames; "
+            + "it would answer 166"))
     }
     if let target = simulation.collections[to] {
       if draft.command["dropTarget"]?.isTruthy ?? false {

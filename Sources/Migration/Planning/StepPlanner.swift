@@ -6,6 +6,8 @@ struct StepPlanner {
   let step: Step
   let state: ServerState
   let facts: StepFacts?
+  /// True for a step under `down:`, which keeps no pre-images.
+  var isDown = false
 
   func plan(
     now: DateTime, seed: String, done: Bool, started: Bool, _ simulation: inout Simulation,
@@ -19,7 +21,10 @@ struct StepPlanner {
     if done {
       draft.effect = .alreadyDone
     } else {
-      describe(&draft, before, started: started, simulation, &conflicts)
+      var found: [MigrationError] = []
+      describe(&draft, before, started: started, simulation, &found)
+      if simulation.isUncertain { leaveOpen(&draft, &found) }
+      conflicts += found
     }
     if draft.effect == .change {
       simulation.apply(step, command: command, database: state.database)
@@ -28,7 +33,22 @@ struct StepPlanner {
       index: step.index, kind: StepKind(command: step.name), command: draft.command,
       name: step.name, target: step.target, hash: step.hash, options: step.options,
       effect: draft.effect, impact: draft.impact, inverse: draft.inverse,
-      destroys: draft.destroys, documents: draft.documents)
+      destroys: draft.destroys, documents: draft.documents,
+      sharesTransactions: !draft.isAlone && before.map { $0.isPlain && !$0.isCapped } ?? true)
+  }
+
+  /// An earlier step may change what this one meets: the server's answer shows it when it runs.
+  private func leaveOpen(_ draft: inout Draft, _ found: inout [MigrationError]) {
+    if case .none(let reason) = draft.effect {
+      draft.effect = .change
+      draft.impact.append("as things are now: \(reason); an earlier step may change that")
+      draft.isAlone = true
+    }
+    guard !StepKind(command: step.name).isData, step.name != "dropDatabase" else { return }
+    draft.impact += found.filter { $0.code == .conflict }.map {
+      "as things are now: \($0.message); an earlier step may change that"
+    }
+    found.removeAll { $0.code == .conflict }
   }
 
   /// What is found out about the step, bit by bit.
@@ -39,6 +59,8 @@ struct StepPlanner {
     var inverse = "none: this command has no inverse; write `down:` steps"
     var destroys = false
     var documents: Int64?
+    /// What it meets is looked at right before it runs.
+    var isAlone = false
   }
 
   private func describe(
@@ -48,16 +70,27 @@ struct StepPlanner {
     switch StepKind(command: step.name) {
     case .create: describeCreate(&draft, before, started: started, &conflicts)
     case .createIndexes: describeIndexes(&draft, before, &conflicts)
-    case .dropIndexes: describeDropIndexes(&draft, before, &conflicts)
+    case .dropIndexes: describeDropIndexes(&draft, before, started: started, &conflicts)
     case .collMod: describeCollMod(&draft, before, &conflicts)
     case .renameCollection: describeRename(&draft, started: started, simulation, &conflicts)
     case .drop: describeDrop(&draft, before)
-    case .insert: describeInsert(&draft, before)
-    case .update: describeChange(&draft, before, verb: "changes")
+    case .insert:
+      describeInsert(&draft, before)
+      if before?.type == "view" { conflicts.append(onView) }
+    case .update:
+      describeChange(&draft, before, verb: "changes")
+      conflicts += unwritable(before)
     case .delete:
       describeChange(&draft, before, verb: "deletes")
       draft.destroys = true
+      conflicts += unwritable(before)
     case .other:
+      if step.name == "dropDatabase" {
+        conflicts.append(
+          conflict(
+            "dropDatabase takes the ledger and the lock of this run along",
+            hint: "drop the collections one by one: each is kept for the way back"))
+      }
       draft.impact = ["runs as it is; when it dies half-way it is run again from its beginning"]
     }
   }
@@ -70,12 +103,35 @@ struct StepPlanner {
 
   // MARK: - Data
 
+  private var onView: MigrationError {
+    conflict(
+      "\(step.target ?? "") is a view; the server would answer 166",
+      hint: "name the collection under it")
+  }
+
+  /// What forbids an update or delete whatever it matches.
+  private func unwritable(_ before: CollectionState?) -> [MigrationError] {
+    switch before?.type {
+    case "view": return [onView]
+    case "timeseries" where step.options.undo != .none && !isDown:
+      return [
+        conflict(
+          "\(step.target ?? "") is a time-series, whose documents cannot be changed one by one",
+          hint: "`martlet: { undo: none }` sends the command as it is, without a way back")
+      ]
+    default: return []
+    }
+  }
+
   private func describeInsert(_ draft: inout Draft, _ before: CollectionState?) {
     let count = draft.command["documents"]?.arrayValue?.count ?? 0
     draft.documents = Int64(count)
     draft.impact = ["inserts \(count) document\(count == 1 ? "" : "s")"]
     if before == nil { draft.impact.append("\(step.target ?? "") does not exist and is created") }
-    draft.inverse = "deletes those that are unchanged since"
+    draft.inverse =
+      before?.type == "timeseries"
+      ? UndoKind.seriesInverse(isMadeHere: migration.makesSeries(step.index)).inverse
+      : "deletes those that are unchanged since"
   }
 
   private func describeChange(_ draft: inout Draft, _ before: CollectionState?, verb: String) {
