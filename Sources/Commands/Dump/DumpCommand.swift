@@ -121,6 +121,10 @@ struct DumpCommand: LeafCommand {
     context.console.status(
       "\(result.total.count) documents of \(result.collections.count) collections; "
         + "consistency: \(result.mode.rawValue)\(moment)")
+    if result.collections.isEmpty, tool.collection == nil {
+      let place = dump.database.map { "the database \($0)" } ?? "the server"
+      context.console.status("note: \(place) has nothing to dump; is the name right?")
+    }
     return .done
   }
 
@@ -131,7 +135,7 @@ struct DumpCommand: LeafCommand {
     var dump = DumpOptions()
     dump.database = tool.database(settings)
     dump.collection = tool.collection
-    dump.query = try parsedQuery()
+    dump.query = try parsedQuery(selection())
     dump.excludedCollections = excludeCollection
     dump.excludedPrefixes = excludeCollectionsWithPrefix
     dump.includesUsersAndRoles = dumpDbUsersAndRoles
@@ -146,7 +150,7 @@ struct DumpCommand: LeafCommand {
       dump.consistency = .oplog
     } else if consistent {
       dump.consistency = .snapshot
-    } else if notConsistent || query != nil || queryFile != nil {
+    } else if notConsistent || dump.query != nil {
       dump.consistency = .none
     }
     try dump.check()
@@ -171,14 +175,16 @@ struct DumpCommand: LeafCommand {
     for (isWrong, message) in pairs where isWrong { throw CommandError(.usage, message) }
   }
 
-  private func parsedQuery() throws -> Document? {
-    var text = query
-    if let queryFile {
-      do { text = try String(contentsOfFile: queryFile, encoding: .utf8) } catch {
-        throw CommandError(.usage, "cannot read \(queryFile)")
-      }
+  private func selection() throws(CommandError) -> String? {
+    guard let queryFile else { return query }
+    do { return try String(contentsOfFile: queryFile, encoding: .utf8) } catch {
+      throw CommandError(.usage, "cannot read \(queryFile)")
     }
-    guard let text else { return nil }
+  }
+
+  private func parsedQuery(_ text: String?) throws -> Document? {
+    // A script's `--query "$QUERY"` with nothing in it: everything, as with mongodump.
+    guard let text, !text.isEmpty else { return nil }
     do { return try ExtendedJSON.parseDocument(text) } catch {
       throw CommandError(.usage, "the query is not Extended JSON: \(error)")
     }

@@ -75,6 +75,10 @@ struct LoadCommand: LeafCommand {
   }
 
   private func report(_ result: LoadSummary, _ context: CommandContext) -> CommandStatus {
+    if result.collections.isEmpty {
+      context.console.status(
+        "note: nothing in the dump was chosen; `martlet inspect` shows what it has")
+    }
     if result.isDryRun {
       context.console.status("dry run: \(result.collections.count) collections would be loaded")
       return .done

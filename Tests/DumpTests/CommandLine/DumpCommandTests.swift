@@ -176,6 +176,20 @@ import Testing
     }
   }
 
+  @Test("a name that leads to nothing is told, and an empty query is none")
+  func nothing() throws {
+    try withData { server, scratch in
+      let dump = try server.done("$M dump --uri $U --db ${DB}_no --archive=x", in: scratch)
+      #expect(dump.stderr.contains("note: the database \(server.databaseName)_no has nothing"))
+      _ = try server.done("$M dump --uri $U --db $DB -c a --query '' --archive=y", in: scratch)
+      #expect(try server.inspected("y", in: scratch)["documents"]?.integerValue == 50)
+      let load = try server.done("$M load --uri $U --archive=y --nsInclude 'no.*'", in: scratch)
+      #expect(load.stderr.contains("note: nothing in the dump was chosen"))
+      let some = try server.done("$M load --uri $U --archive=y $AS", in: scratch)
+      #expect(!some.stderr.contains("note: nothing"))
+    }
+  }
+
   @Test("where to read comes from the flag, as a word or as JSON, or from the connection string")
   func readPreference() throws {
     try withData { server, scratch in
