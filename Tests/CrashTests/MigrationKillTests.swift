@@ -88,6 +88,37 @@ import Testing
     }
   }
 
+  @Test(arguments: 0..<4)
+  func `steps that need what the killed one left are planned with it`(step: Int) throws {
+    try withProject { project in
+      let chain = """
+        up:
+          - { dropIndexes: users, index: email_1 }
+          - { renameCollection: labels, to: middle }
+          - { renameCollection: middle, to: end }
+          - { createIndexes: end, indexes: [ { key: { a: 1 } } ] }
+        """
+      // Of 001 the first three steps share a transaction, so that these points are those of 002.
+      try Data(chain.utf8).write(to: project.folder.appending(path: "002_chain.yaml"))
+      let point = step < 3 ? "step.before-journal:\(step)" : "step.done:2"
+      let killed = try project.martlet(["migrate", "up", "--yes"], crashAt: point)
+      #expect(killed.exitCode == 128 + SIGKILL || killed.exitCode == -SIGKILL, "\(killed)")
+      try project.expireLease()
+      let again = try project.martlet(["migrate", "up", "--yes"])
+      #expect(again.exitCode == 0, "\(again.stderr)")
+      let indexes = try project.server.withDatabase { database in
+        [
+          try database.listIndexes("users").map(\.name),
+          try database.listIndexes("end").map(\.name),
+        ]
+      }
+      #expect(indexes == [["_id_"], ["_id_", "a_1"]])
+      let down = try project.martlet(["migrate", "down", "--all", "--yes"])
+      #expect(down.exitCode == 0, "\(down.stderr)")
+      #expect(try project.picture() == project.before)
+    }
+  }
+
   // MARK: - A project
 
   private func withProject(

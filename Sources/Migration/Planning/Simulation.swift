@@ -23,7 +23,8 @@ struct Simulation {
     case .renameCollection:
       let from = Names.collection(target, in: database)
       let to = Names.collection(command["to"]?.stringValue ?? "", in: database)
-      collections[to] = collections.removeValue(forKey: from)
+      // Without `from` the attempt before this one has renamed it.
+      if let moved = collections.removeValue(forKey: from) { collections[to] = moved }
     case .drop: collections[target] = nil
     case .insert:
       let inserted = command["documents"]?.arrayValue?.count ?? 0
