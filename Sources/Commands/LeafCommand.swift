@@ -58,6 +58,7 @@ extension LeafCommand {
     } catch {
       let report = ErrorReport(error, stopped: context.cancellation.reason)
       context.console.report(report)
+      WindowError.tell(report, context.surroundings)
       return report.status
     }
   }

@@ -78,6 +78,7 @@ struct MigrationRun {
               ["name": .string($0.name), "durationMilliseconds": .integer($0.milliseconds)]
             })))
       context.console.report(report)
+      WindowError.tell(report, context.surroundings)
       return report.status
     }
   }

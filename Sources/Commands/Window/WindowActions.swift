@@ -76,7 +76,10 @@ struct WindowActions {
       ),
     ]
     for (name, value) in passed { if let value { all += [name, value] } }
-    var text = "exec " + all.map(WindowRun.quoted).joined(separator: " ")
+    _ = WindowError.take(run.errorPath)
+    var text =
+      "exec env \(WindowError.assignment(run.errorPath)) "
+      + all.map(WindowRun.quoted).joined(separator: " ")
     if let output { text += " --json > \(WindowRun.quoted(output))" }
     let command = ShellCommand(
       text, in: run.context.surroundings.folder, timeout: .seconds(30 * 86_400),
@@ -85,7 +88,8 @@ struct WindowActions {
     case .exit(0): return Result()
     case .exit(let code):
       let status = CommandStatus(rawValue: code) ?? .failed
-      return Result(status: status, detail: status.meaning)
+      return Result(
+        status: status, detail: WindowError.take(run.errorPath) ?? status.meaning)
     case .signal(let number): return Result(status: .failed, detail: "ended by signal \(number)")
     case .timedOut: return Result(status: .failed, detail: "it did not end")
     case .notStarted(let why): return Result(status: .failed, detail: why)

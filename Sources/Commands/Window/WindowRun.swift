@@ -37,6 +37,7 @@ final class WindowRun {
   private var journalPath: String { "\(folder)/window.json" }
   var snapshotPath: String { "\(folder)/window-before.json" }
   var planPath: String { "\(folder)/window-plan.json" }
+  var errorPath: String { "\(folder)/window-error.txt" }
   var backupPath: String { "\(folder)/window-backup.json" }
   var window: Configuration.Window { settings.configuration.window }
   var onFailure: Configuration.FailureAction { window.onFailure ?? .down }

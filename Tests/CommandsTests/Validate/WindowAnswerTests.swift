@@ -55,4 +55,20 @@ struct WindowAnswerTests {
       #expect(again.count { $0 == "on failure: down done" } == 2, "\(again)")
     }
   }
+
+  @Test("the report of a failed migration has the server's words, and no values")
+  func cause() throws {
+    try WindowTests.run { (project) throws in
+      try project.write(
+        "990_twice.yaml",
+        "up: [ { insert: users, documents: [ { _id: secret-1 }, { _id: secret-1 } ] } ]")
+      #expect(try window(project).exitCode == 1)
+      let report = try WindowTests.report(project)
+      let stage = report["timeline"]?.arrayValue?.compactMap(\.documentValue)
+        .first { $0["name"] == "migrate up" }
+      let detail = stage?["detail"]?.stringValue ?? ""
+      #expect(detail.contains("990_twice: insert on") && detail.contains("11000"), "\(detail)")
+      #expect(!detail.contains("secret-1"))
+    }
+  }
 }
