@@ -25,7 +25,7 @@ struct DataContext: Sendable {
   let transactions: Bool
   let cancellation: Cancellation
   /// Documents of a chunk; at most ``maximumChunk``.
-  let chunk: Int
+  var chunk: Int
   var keeps: Keeps
   /// Milliseconds to wait after each chunk.
   let pause: Int

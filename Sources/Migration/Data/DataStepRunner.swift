@@ -14,7 +14,7 @@ internal import MongoDB
 /// from 1; on a standalone `data.intent-written:N`, `data.applied:N`, `data.recorded:N`,
 /// `data.chunk.committed:N`; for the way back `data.undo.before-commit:N`, `data.undo.committed:N`.
 struct DataStepRunner {
-  let context: DataContext
+  private(set) var context: DataContext
 
   init(_ context: DataContext) { self.context = context }
 
@@ -36,6 +36,7 @@ struct DataStepRunner {
         var command = command
         command.isSeries = isSeries
         var state = try begin(client)
+        var runner = self
         while state.phase == .running {
           try context.cancellation.check()
           place = state.statement
@@ -43,7 +44,7 @@ struct DataStepRunner {
           } else if isPlain {
             state = try plainChunk(command, state, client)
           } else {
-            state = try transaction(command, state, client)
+            state = try runner.fitting { try $0.transaction(command, state, client) }
           }
           try context.reached("data.chunk.committed", state.commits)
           context.progress(DataProgress(done: state.outcome.touched, total: command.total))
@@ -136,6 +137,19 @@ struct DataStepRunner {
     DataStepError(
       .beingUndone, "the step is being taken back; that has to be finished first",
       step: context.step, hint: "run the down again")
+  }
+
+  /// Makes the chunks smaller until the server's cache holds one: how much an update adds to each
+  /// document is not known before.
+  private mutating func fitting(
+    _ body: (DataStepRunner) throws -> StepState
+  ) throws -> StepState {
+    while true {
+      do { return try body(self) } catch let error as MongoError {
+        guard error.code == StepWorker.tooLargeForCache, context.chunk > 1 else { throw error }
+        context.chunk = max(1, context.chunk / 4)
+      }
+    }
   }
 
   /// One chunk, or several small statements, in one transaction.

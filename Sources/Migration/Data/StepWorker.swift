@@ -23,6 +23,9 @@ struct StepWorker {
   /// Bytes of pre-images of a statement done in one go, inside a transaction.
   static let oneGoBytes = 32 << 20
 
+  /// The server's code for a transaction that its cache does not hold.
+  static let tooLargeForCache = 388
+
   var keepsUndo: Bool { context.keeps != .nothing }
 
   func run(_ command: Document) throws(MongoError) -> Document {

@@ -8,7 +8,14 @@ extension DefinitionRunner {
     let collection = undo["collection"]?.stringValue ?? ""
     switch undo["kind"]?.stringValue {
     case "drop": return try dropOrKeep(collection, step: step)
-    case "dropIndexes": try dropBuilt(collection, undo)
+    case "dropIndexes":
+      try dropBuilt(collection, undo)
+      // The server made the collection for its indexes; documents that came since stay, and so does it.
+      if undo.isTruthyFlag("creates"),
+        try database.findOne(collection, options: ["projection": ["_id": 1]]) == nil
+      {
+        return try dropOrKeep(collection, step: step)
+      }
     case "createIndexes": try buildAgain(collection, undo)
     case "commands":
       for case .document(let command) in undo["commands"]?.arrayValue ?? [] {

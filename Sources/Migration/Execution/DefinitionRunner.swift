@@ -22,7 +22,11 @@ struct DefinitionRunner {
     let target = step.target ?? ""
     switch step.kind {
     case .create: return try createIntent(step, target)
-    case .createIndexes: return UndoKind.dropIndexes(target, try missingIndexes(step, target))
+    case .createIndexes:
+      let info = try database.listCollections(filter: ["name": .string(target)]).first
+      let collation = info?.options["collation"]?.documentValue
+      return UndoKind.dropIndexes(
+        target, try missingIndexes(step, target, collation), creating: info == nil)
     case .dropIndexes:
       let specs = try database.listIndexes(target).map(\.spec)
       let dropped = Set(DroppedIndexes.names(step.command, existing: specs))
@@ -59,10 +63,10 @@ struct DefinitionRunner {
 
   // MARK: - Forward
 
-  private func missingIndexes(_ step: PlannedStep, _ target: String) throws -> [String] {
+  private func missingIndexes(
+    _ step: PlannedStep, _ target: String, _ collation: Document?
+  ) throws -> [String] {
     let there = try database.listIndexes(target, includeBuildUUIDs: true).map(\.spec)
-    let collation = try database.listCollections(filter: ["name": .string(target)]).first?
-      .options["collation"]?.documentValue
     return (step.command["indexes"]?.arrayValue ?? []).compactMap(\.documentValue).filter {
       IndexComparison.compare($0, with: there, collation: collation, release: release) == .missing
     }.map(IndexComparison.indexName)

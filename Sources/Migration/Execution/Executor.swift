@@ -239,8 +239,8 @@ extension MigrationError {
 
   private static func remedy(_ code: Int?) -> String {
     code == 388
-      ? "write `transaction: never` in the file and `martlet: { chunk: 50 }` in the step: what each "
-        + "document grows by has to fit the server's cache"
+      ? "narrow the filter into several steps, or give the server more cache: what one transaction "
+        + "changes has to fit into it"
       : "mend the cause or the step and run the command again; done steps are not repeated"
   }
 }

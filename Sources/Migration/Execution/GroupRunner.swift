@@ -13,12 +13,25 @@ struct GroupRunner {
   /// - Parameter finishing: when given, the last journal write makes the migration a success.
   func run(_ group: StepGroup, _ journal: inout [JournalStep], finishing: DateTime?) throws {
     if group.isTransaction {
-      try runTogether(group, &journal, finishing: finishing)
-    } else {
-      for position in group.steps {
-        try runAlone(planned.steps[position], &journal, finishing: finishing)
+      do {
+        return try runTogether(group, &journal, finishing: finishing)
+      } catch {
+        // Nothing of it was done; one by one each step is cut into transactions that fit.
+        guard Self.isTooLarge(error), planned.migration?.transaction != .required else {
+          throw error
+        }
       }
     }
+    for position in group.steps {
+      let isLast = position == group.steps.last
+      try runAlone(planned.steps[position], &journal, finishing: isLast ? finishing : nil)
+    }
+  }
+
+  /// More than one transaction holds: more pre-images than are kept at once, or than the cache takes.
+  private static func isTooLarge(_ error: any Error) -> Bool {
+    (error as? DataStepError)?.code == .tooMany
+      || (error as? MongoError)?.code == StepWorker.tooLargeForCache
   }
 
   // MARK: - In one transaction

@@ -17,11 +17,16 @@ enum UndoKind {
     ["kind": "drop", "collection": .string(collection)]
   }
 
-  static func dropIndexes(_ collection: String, _ names: [String]) -> Document {
-    [
+  /// - Parameter creating: the step made the collection, which goes when it is empty.
+  static func dropIndexes(
+    _ collection: String, _ names: [String], creating: Bool = false
+  ) -> Document {
+    var undo: Document = [
       "kind": "dropIndexes", "collection": .string(collection),
       "indexes": .array(names.map { .string($0) }),
     ]
+    if creating { undo.append("creates", true) }
+    return undo
   }
 
   static func createIndexes(_ collection: String, _ specs: [Document]) -> Document {

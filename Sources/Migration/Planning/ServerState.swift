@@ -13,6 +13,8 @@ public struct ServerState: Sendable {
   public var unreachableMembers: [String]
   /// The server's clock when the state was read.
   public var now: DateTime
+  /// Which collections are Martlet's own.
+  var names = LedgerNames()
 
   public init(
     database: String, release: Release, topology: Requirements.Topology,

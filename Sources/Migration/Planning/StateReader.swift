@@ -25,6 +25,7 @@ public struct StateReader {
     var state = ServerState(
       database: database.name, release: Release(server.version), topology: .init(server.topology),
       now: server.localTime ?? DateTime(milliseconds: 0))
+    state.names = names
     let mentioned = Set(migrations.flatMap(mentionedCollections))
     for info in try database.listCollections() where !names.isOurs(info.name) {
       state.collections[info.name] = CollectionState(

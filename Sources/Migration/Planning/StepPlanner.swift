@@ -67,6 +67,12 @@ struct StepPlanner {
     _ draft: inout Draft, _ before: CollectionState?, started: Bool, _ simulation: Simulation,
     _ conflicts: inout [MigrationError]
   ) {
+    if let own = ownCollection(draft.command) {
+      conflicts.append(
+        conflict(
+          "\(own) is Martlet's own, and holds what this run rests on",
+          hint: "`martlet migrate mark`, `repair` and `forget` change it"))
+    }
     switch StepKind(command: step.name) {
     case .create: describeCreate(&draft, before, started: started, &conflicts)
     case .createIndexes: describeIndexes(&draft, before, &conflicts)
@@ -93,6 +99,15 @@ struct StepPlanner {
       }
       draft.impact = ["runs as it is; when it dies half-way it is run again from its beginning"]
     }
+  }
+
+  /// A collection of ours that the step would change.
+  private func ownCollection(_ command: Document) -> String? {
+    let kind = StepKind(command: step.name)
+    guard kind != .other else { return nil }
+    let to = kind == .renameCollection ? command["to"]?.stringValue : nil
+    return [step.target, to].compactMap(\.self)
+      .map { Names.collection($0, in: state.database) }.first(where: state.names.isOurs)
   }
 
   func conflict(_ message: String, hint: String? = nil) -> MigrationError {

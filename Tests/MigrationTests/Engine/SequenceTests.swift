@@ -242,4 +242,57 @@ import Testing
       #expect(try fixture.entry("001_x")?.steps.last?.undo?["kind"] == "nothing")
     }
   }
+
+  @Test func `what one transaction does not hold is done step by step, and taken back`() throws {
+    let files = [
+      "001_x.yaml": """
+      up:
+        - { insert: other, documents: [ { _id: 1 } ] }
+        - { delete: large, deletes: [ { q: {}, limit: 0 } ] }
+      """
+    ]
+    try EngineFixture.run(files) { fixture in
+      // 36 MB of pre-images: more than a transaction keeps.
+      let filler = String(repeating: "x", count: 3 << 20)
+      for id in 0..<12 as Range<Int32> {
+        try fixture.insert("large", [["_id": .int32(id), "s": .string(filler)]])
+      }
+      _ = try fixture.migrator().up()
+      #expect(try fixture.documents("large").isEmpty)
+      #expect(try fixture.documents("other").count == 1)
+      _ = try fixture.migrator().down(.all)
+      #expect(
+        try fixture.documents("large").map { $0["s"]?.stringValue?.utf8.count }
+          == Array(
+            repeating: 3 << 20, count: 12))
+      #expect(try fixture.picture()["other"] == nil)
+    }
+  }
+
+  @Test(arguments: [false, true])
+  func `a collection that came with its indexes goes with them, unless it was filled`(
+    filled: Bool
+  ) throws {
+    let files = ["001_x.yaml": "up: [ { createIndexes: fresh, indexes: [ { key: { a: 1 } } ] } ]"]
+    try EngineFixture.run(files) { fixture in
+      _ = try fixture.migrator().up()
+      if filled { try fixture.insert("fresh", [["_id": 1]]) }
+      _ = try fixture.migrator().down(.all)
+      #expect(try fixture.picture().keys.sorted() == (filled ? ["fresh"] : []))
+    }
+  }
+
+  @Test(arguments: [
+    "{ drop: migrations }", "{ delete: migrations.history, deletes: [ { q: {}, limit: 0 } ] }",
+    "{ create: migrations.kept }", "{ renameCollection: orders, to: migrations.lock }",
+  ])
+  func `a step that touches what the run rests on is a conflict`(_ step: String) throws {
+    try EngineFixture.run(["001_x.yaml": "up: [ \(step) ]"]) { fixture in
+      try fixture.database { try prepare($0) }
+      let conflicts = try fixture.migrator().planUp().conflicts
+      #expect(conflicts.contains { $0.message.contains("Martlet's own") })
+      #expect(throws: MigrationError.self) { try fixture.migrator().up() }
+      #expect(try fixture.entry("001_x") == nil)
+    }
+  }
 }
