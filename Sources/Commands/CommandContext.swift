@@ -25,11 +25,16 @@ struct CommandContext: Sendable {
   }
 
   /// Clients for the server of these settings. Connects on first use.
+  func pool(_ settings: Settings) throws -> ClientPool {
+    try Self.pool(try connection(settings))
+  }
+
+  /// Clients of a command's main connection. Connects on first use.
   ///
   /// It is never closed: that would wait half a second for libmongoc's monitor, and the process ends
   /// with its command.
-  func pool(_ settings: Settings) throws -> ClientPool {
-    let pool = try ClientPool(try connection(settings))
+  static func pool(_ connection: ConnectionSettings, maxSize: Int = 16) throws -> ClientPool {
+    let pool = try ClientPool(connection, maxSize: maxSize)
     _ = Unmanaged.passRetained(pool)
     return pool
   }

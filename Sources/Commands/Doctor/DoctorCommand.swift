@@ -51,7 +51,7 @@ struct DoctorCommand: LeafCommand {
     _ context: CommandContext, _ settings: Settings, _ connection: ConnectionSettings
   ) throws -> [Check] {
     do {
-      return try ClientPool(connection, maxSize: 2).withClient { client in
+      return try CommandContext.pool(connection, maxSize: 2).withClient { client in
         let server = try client.hello()
         let checks = ServerChecks(
           client: client, server: server, database: settings.database?.value,

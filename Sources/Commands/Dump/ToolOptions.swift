@@ -169,11 +169,11 @@ struct ToolOptions: ParsableArguments {
         "a password on the command line can be seen by every user of this machine")
     }
     guard let secret = password ?? toolConfiguration?["password"] else {
-      return try ClientPool(try context.connection(settings), maxSize: size)
+      return try CommandContext.pool(try context.connection(settings), maxSize: size)
     }
     let connection = try ConnectionSettings(
       uri: settings.uri.value, username: settings.username?.value, password: secret)
-    return try ClientPool(connection, maxSize: size)
+    return try CommandContext.pool(connection, maxSize: size)
   }
 
   /// An option of the connection string, whose names have no case.
