@@ -6,6 +6,8 @@ internal import CLibMongoc
 /// A class, not a `~Copyable` struct, because a cursor lends out batches while it keeps them.
 final class Reply {
   let pointer: OpaquePointer
+  /// The documents of a cursor's batch where they did not come through libmongoc.
+  var batch: ReplyBatch?
 
   init() { pointer = martlet_bson_room() }
   deinit { martlet_bson_free(pointer) }

@@ -9,8 +9,8 @@ public final class Client {
   /// Where the client came from, for work on other threads.
   public var pool: ClientPool { handle.pool }
 
-  init(pool: ClientPool, pointer: OpaquePointer) {
-    handle = ClientHandle(pointer: pointer, pool: pool)
+  init(pool: ClientPool, pointer: OpaquePointer, link: ReplyLink) {
+    handle = ClientHandle(pointer: pointer, pool: pool, link: link)
   }
 
   /// A database on this client; nothing is sent.
@@ -32,16 +32,21 @@ public final class Client {
   /// Runs a command whose reply has a `cursor`, and reads on from there.
   ///
   /// Every cursor has a session, its own if none is given: the server refuses a getMore of another.
+  /// - Parameter member: as ``Cursor/member`` of another cursor of this pool, to read where that does.
   /// - Throws: ``MongoError``.
   public func cursor(
     _ command: Document, on database: String, session: Session? = nil,
-    options: CommandOptions = .init()
+    options: CommandOptions = .init(), member: UInt32? = nil
   ) throws(MongoError) -> Cursor {
     let session: Session = if let session { session } else { try startSession() }
     let (server, reply) = try repeating(command, session) { () throws(MongoError) in
-      let server = session.isInTransaction ? 0 : try selectServer(options.readPreference)
+      let server: UInt32 =
+        if let member { member } else if session.isInTransaction { 0 } else {
+          try selectServer(options.readPreference)
+        }
       let reply = try execute(
-        command, on: database, session: session, options: options, server: server)
+        command, on: database, session: session, options: options, server: server,
+        takingBatch: true)
       return (server, reply)
     }
     return try Cursor(
@@ -49,10 +54,11 @@ public final class Client {
       context: context(command, database), batchSize: Cursor.batchSize(of: command))
   }
 
-  /// Sends a command and checks its reply. `server` 0 lets libmongoc choose.
+  /// Sends a command and checks its reply. `server` 0 lets libmongoc choose. `takingBatch` is for a
+  /// cursor: its documents may then be beside the reply, which has an empty batch instead.
   func execute(
     _ command: Document, on database: String, session: Session?, options: CommandOptions,
-    server: UInt32 = 0
+    server: UInt32 = 0, takingBatch: Bool = false
   ) throws(MongoError) -> Reply {
     let context = context(command, database)
     let inTransaction = session?.isInTransaction ?? false
@@ -63,11 +69,15 @@ public final class Client {
     let preference = options.readPreference.handle()
     let reply = Reply()
     var error = bson_error_t()
-    let ok = body.withBSON { pointer in
-      mongoc_client_command_with_opts(
-        handle.pointer, database, pointer, preference?.pointer, extras.pointer, reply.pointer,
-        &error)
+    let send = { [self] in
+      body.withBSON { pointer in
+        mongoc_client_command_with_opts(
+          handle.pointer, database, pointer, preference?.pointer, extras.pointer, reply.pointer,
+          &error)
+      }
     }
+    var ok: Bool?
+    if takingBatch { (ok, reply.batch) = handle.link.takingBatch(send) } else { ok = send() }
     return try check(ok, reply, error, context, session)
   }
 

@@ -25,7 +25,7 @@ public final class ClientPool: Sendable {
     guard let pointer = mongoc_client_pool_pop(handle.pointer) else {
       throw MongoError(.timedOut, "no connection of the pool became free in time")
     }
-    return Client(pool: self, pointer: pointer)
+    return Client(pool: self, pointer: pointer, link: handle.links.link(of: pointer))
   }
 
   fileprivate func giveBack(_ pointer: OpaquePointer) {
@@ -36,6 +36,8 @@ public final class ClientPool: Sendable {
 /// Owns libmongoc's pool, which any thread may use.
 private struct PoolHandle: ~Copyable, @unchecked Sendable {
   let pointer: OpaquePointer
+  /// Goes after the pool, whose connections use it.
+  let links = ReplyLinks()
 
   init(_ settings: ConnectionSettings, maxSize: Int) throws(MongoError) {
     let uri = try settings.handle()
@@ -57,6 +59,7 @@ private struct PoolHandle: ~Copyable, @unchecked Sendable {
 struct ClientHandle: ~Copyable {
   let pointer: OpaquePointer
   let pool: ClientPool
+  let link: ReplyLink
 
   deinit { pool.giveBack(pointer) }
 }

@@ -40,6 +40,9 @@ public final class Cursor {
     collection = String(parts.last ?? "")
   }
 
+  /// The member of the deployment that it reads from, as this pool counts them.
+  public var member: UInt32 { server }
+
   /// True while the server may have more; a tailable cursor stays open after an empty batch.
   public var isOpen: Bool { id != 0 }
 
@@ -93,7 +96,8 @@ public final class Cursor {
     if let awaitTime { command.append("maxTimeMS", .integer(awaitTime.wholeMilliseconds)) }
     do {
       let reply = try client.execute(
-        command, on: database, session: session, options: .init(), server: server)
+        command, on: database, session: session, options: .init(), server: server,
+        takingBatch: true)
       let head = try Head(reply, context)
       id = head.id
       batch = head.batch
@@ -235,7 +239,7 @@ private struct Head {
       throw Head.missing(context)
     }
     guard let found else { throw Head.missing(context) }
-    batch = Batch(reply, array: found)
+    batch = Batch(reply, array: reply.batch?.array ?? found)
   }
 
   private static func missing(_ context: CallContext) -> MongoError {

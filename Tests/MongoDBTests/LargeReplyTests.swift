@@ -1,0 +1,87 @@
+import BSON
+import MongoDB
+import TestSupport
+import Testing
+
+/// The batch of a large reply does not go through libmongoc.
+@Suite struct LargeReplyTests {
+  private func fill(_ database: Database) throws {
+    for size in [10, 40_000, 3_000_000] {
+      _ = try database.insert(
+        "c",
+        (0..<12).map {
+          [
+            "_id": .string("\(size) \($0)"), "size": .integer(size),
+            "pad": .string(String(repeating: "x", count: size)),
+          ]
+        })
+    }
+  }
+
+  private func check(_ documents: [Document]) {
+    #expect(documents.count == 36)
+    #expect(Set(documents.compactMap { $0["_id"]?.stringValue }).count == 36)
+    for document in documents {
+      #expect(
+        document["pad"]?.stringValue?.utf8.count == document["size"]?.integerValue.map(Int.init))
+    }
+  }
+
+  @Test(
+    "batches of every size arrive whole, one by one and lent, also compressed",
+    arguments: ["", "&compressors=zlib"])
+  func batches(_ option: String) throws {
+    try TestServer.run { server in
+      try server.withDatabase { try fill($0) }
+      let separator = server.uri.contains("?") ? "" : "?"
+      let settings = try ConnectionSettings(uri: server.uri + separator + option)
+      try ClientPool(settings).withClient { (client: Client) throws -> Void in
+        let database = client.database(server.databaseName)
+        for size in [2, 7, 100] {
+          check(try database.find("c", options: ["batchSize": .integer(size)]).all())
+          check(try database.aggregate("c", pipeline: []).all())
+          let cursor = try database.find("c", options: ["batchSize": .integer(size)])
+          var lent: [Document] = []
+          var owners: [AnyObject] = []
+          func lend(_ batch: RawBatch) throws {
+            owners.append(batch.owner)
+            var documents = batch.makeIterator()
+            while let raw = try documents.next() { lent.append(try Document(bytes: [UInt8](raw))) }
+          }
+          while try cursor.nextBatch(lend) != nil {}
+          check(lent)
+        }
+        // A large reply that no cursor reads.
+        let reply = try client.run(
+          ["find": "c", "filter": ["size": 40_000]], on: server.databaseName)
+        let documents = reply["cursor"]?.documentValue?["firstBatch"]?.arrayValue
+        #expect(documents?.count == 12)
+      }
+    }
+  }
+
+  @Test("a cursor goes on after a connection that broke while a large reply was due")
+  func brokenConnection() throws {
+    try TestServer.run { server in
+      try server.withDatabase { try fill($0) }
+      let settings = try ConnectionSettings(uri: server.uri, appName: server.databaseName)
+      try ClientPool(settings).withClient { (client: Client) throws -> Void in
+        _ = try server.pool.withClient { other in
+          try other.run(
+            [
+              "configureFailPoint": "failCommand", "mode": ["times": 1],
+              "data": [
+                "failCommands": ["getMore"], "closeConnection": true,
+                "appName": .string(server.databaseName),
+              ],
+            ], on: "admin")
+        }
+        let database = client.database(server.databaseName)
+        let cursor = try database.find("c", options: ["batchSize": 15])
+        let error = #expect(throws: MongoError.self) { _ = try cursor.all() }
+        #expect(error?.isNetwork == true)
+        check(try database.find("c", options: ["batchSize": 15]).all())
+      }
+    }
+  }
+}
