@@ -1,4 +1,5 @@
 import ArgumentParser
+import Dump
 import Glibc
 import MongoDB
 
@@ -6,12 +7,21 @@ import MongoDB
 protocol LeafCommand: ParsableCommand {
   var options: GlobalOptions { get }
 
+  /// Moves much data by several threads: has one heap for all of them.
+  static var movesData: Bool { get }
+
   /// Does it all. What it throws is reported; what it returns is the exit code.
   func execute(_ context: CommandContext) throws -> CommandStatus
 }
 
 extension LeafCommand {
+  static var movesData: Bool { false }
+
   func run() throws {
+    // Before the first thread, which would get a heap of its own.
+    if Self.movesData { ProcessMemory.useOneHeap() }
+    // Also where no server is asked: loading libmongoc has left something in shared memory.
+    DriverLog.forward(to: nil)
     let surroundings = Settings.Surroundings.ofProcess()
     let (log, complaint) = eventLog(surroundings)
     let console = Console(

@@ -1,4 +1,5 @@
 internal import CLibMongoc
+internal import Glibc
 internal import Synchronization
 
 /// What libmongoc would print to stderr on its own, such as "Error in abortTransaction".
@@ -25,9 +26,11 @@ enum Driver {
   static func start() { _ = started }
 
   private static let started: Bool = {
-    // Counters in shared memory serve a tool that nobody here runs, and would be left behind by a
-    // process that ends without libmongoc's clean-up.
+    // Counters in shared memory serve a tool that nobody here runs. Debian's library has made them when
+    // it was loaded, and a process that ends without its clean-up would leave them behind, for another of
+    // the same number to complain of.
     setenv("MONGOC_DISABLE_SHM", "1", 1)
+    shm_unlink("/mongoc-\(getpid())")
     // Before the start, which has things to say of its own.
     mongoc_log_set_handler(
       { _, domain, message, _ in

@@ -23,6 +23,8 @@ struct DumpCommand: LeafCommand {
       """,
     helpNames: [.long])
 
+  static let movesData = true
+
   @OptionGroup var tool: ToolOptions
 
   @Argument(help: ArgumentHelp("Connection string.", valueName: "uri"))
@@ -104,7 +106,6 @@ struct DumpCommand: LeafCommand {
   }
 
   func execute(_ context: CommandContext) throws -> CommandStatus {
-    ProcessMemory.useOneHeap()
     let settings = try context.settings()
     let dump = try dumpOptions(context, settings)
     let target = try target()

@@ -21,6 +21,8 @@ struct LoadCommand: LeafCommand {
       """,
     helpNames: [.long])
 
+  static let movesData = true
+
   @OptionGroup var tool: ToolOptions
   @OptionGroup var selection: LoadSelection
   @OptionGroup var behaviour: LoadBehaviour
@@ -50,7 +52,6 @@ struct LoadCommand: LeafCommand {
   }
 
   func execute(_ context: CommandContext) throws -> CommandStatus {
-    ProcessMemory.useOneHeap()
     let settings = try context.settings()
     let database = tool.database(settings)
     var load = try behaviour.options(
