@@ -18,9 +18,12 @@ final class OrderedOutput: Sendable {
     var isWriting = false
     var error: DumpError?
     var written: Int64 = 0
+    /// Bytes that are compressed and not written.
+    var backlog = 0
   }
 
-  private static let largestMember = 1 << 20
+  private static let largestMember = 512 << 10
+  private static let largestBacklog = 1 << 20
 
   private let sink: any ByteSink
   private let compression: CompressionPool?
@@ -59,7 +62,9 @@ final class OrderedOutput: Sendable {
       let index = number - state.first + state.head
       guard state.error == nil, state.slots.indices.contains(index) else { return }
       switch result {
-      case .success(let bytes): state.slots[index].compressed = bytes
+      case .success(let bytes):
+        state.slots[index].compressed = bytes
+        state.backlog += bytes.count
       case .failure(let error): if state.error == nil { state.error = error }
       }
       state.slots[index].isReady = true
@@ -80,10 +85,27 @@ final class OrderedOutput: Sendable {
       }
       state.withLock(wake: true) { state in
         state.isWriting = false
+        state.backlog -= slot.compressed?.count ?? 0
         switch result {
         case .success(let count): state.written += Int64(count)
         case .failure(let error): if state.error == nil { state.error = error }
         }
+      }
+    }
+  }
+
+  /// Writes what is ready; while another thread is at it and behind, blocks instead of letting the
+  /// caller make more of it.
+  /// - Throws: ``DumpError``, as ``drain()``.
+  func drainPatiently() throws(DumpError) {
+    var isBehind = true
+    while isBehind {
+      try drain()
+      isBehind = state.wait { state -> Bool? in
+        if state.error != nil || state.backlog <= Self.largestBacklog { return false }
+        if state.isWriting { return nil }
+        // What is first in line may be in the making, by another thread.
+        return state.head < state.slots.count && state.slots[state.head].isReady
       }
     }
   }
@@ -144,7 +166,8 @@ final class CompressionPool: Sendable {
   }
 
   private struct State {
-    var jobs: [Job] = []
+    /// Nil once taken: a chunk that stayed here would keep its room from those who read.
+    var jobs: [Job?] = []
     var head = 0
     var isClosed = false
   }
@@ -196,7 +219,7 @@ final class CompressionPool: Sendable {
         job.output.complete(job.number, .success(Array(scratch[..<length])))
       } catch { job.output.complete(job.number, .failure(error)) }
       // A failed write is kept by the output and thrown to whoever owns it.
-      try? job.output.drain()
+      try? job.output.drainPatiently()
     }
   }
 
@@ -204,6 +227,7 @@ final class CompressionPool: Sendable {
     let job: Job?? = state.wait { state in
       if state.head < state.jobs.count {
         let job = state.jobs[state.head]
+        state.jobs[state.head] = nil
         state.head += 1
         if state.head == state.jobs.count {
           state.jobs.removeAll(keepingCapacity: true)
