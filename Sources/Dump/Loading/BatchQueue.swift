@@ -16,12 +16,14 @@ struct LoadBatch: @unchecked Sendable {
 
   /// Whole documents, one behind the other.
   var bytes: UnsafeRawBufferPointer { chunk.slice(range) }
+  /// One large document, of which the driver makes a copy.
+  var isLarge: Bool { range.count > 4 << 20 }
 }
 
 /// Work between those who read a dump and those who write to the server.
 ///
 /// Bounded by the budget of the chunks in it. A collection that needs its order has one batch under
-/// way at a time.
+/// way at a time, and so have all collections together of large documents.
 final class BatchQueue: Sendable {
   enum Work: Sendable {
     case insert(LoadBatch)
@@ -37,6 +39,8 @@ final class BatchQueue: Sendable {
     var ready: [Int] = []
     var busy: Set<Int> = []
     var underWay = 0
+    /// A large batch is under way.
+    var isLargeBusy = false
     var isClosed = false
     var isStopped = false
   }
@@ -80,11 +84,13 @@ final class BatchQueue: Sendable {
     let work: Work?? = state.wait { state in
       if state.isStopped { return .some(nil) }
       let free = state.waiting.firstIndex {
-        !ordered.contains($0.item) || !state.busy.contains($0.item)
+        (!ordered.contains($0.item) || !state.busy.contains($0.item))
+          && !($0.isLarge && state.isLargeBusy)
       }
       if let free {
         let batch = state.waiting.remove(at: free)
         state.busy.insert(batch.item)
+        if batch.isLarge { state.isLargeBusy = true }
         state.underWay += 1
         return .some(.insert(batch))
       }
@@ -103,6 +109,7 @@ final class BatchQueue: Sendable {
     state.withLock(wake: true) { state in
       state.underWay -= 1
       guard case .insert(let batch) = work else { return }
+      if batch.isLarge { state.isLargeBusy = false }
       let left = (state.open[batch.item] ?? 1) - 1
       state.open[batch.item] = left
       if ordered.contains(batch.item) { state.busy.remove(batch.item) }
