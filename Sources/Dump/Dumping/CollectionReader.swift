@@ -14,13 +14,15 @@ struct CollectionReader {
   let moved: (Int64, Int64) -> Void
 
   /// What the reading of one item amounts to, and how far it is.
-  private struct Position {
+  struct Position {
     var tally = CollectionTally()
     var chunk: Chunk?
     /// Where in the chunk the last document begins.
     var lastStart = 0
     /// The last document's `_id`, when the reading is ordered.
     var last: Value?
+    /// The last record of a batch that is done, when records are read.
+    var record: Int64?
     /// The document at ``last`` comes again after a resumption.
     var skipsFirst = false
   }
@@ -55,7 +57,7 @@ struct CollectionReader {
       switch error.code {
       case 239:
         let reason = "the server's history was too short for the snapshot"
-        guard !started || item.isOrdered, point.giveUpSnapshot(reason) else {
+        guard !started || item.isResumable, point.giveUpSnapshot(reason) else {
           throw DumpError(
             .inconsistent, reason, namespace: name,
             hint: "raise minSnapshotHistoryWindowInSeconds for the time of the dump", cause: error)
@@ -73,7 +75,7 @@ struct CollectionReader {
       throw CollectionGone(namespace: collection.namespace)
     }
     let isLost = error.code == 43 || error.code == 237 || error.isNetwork || error.isNotPrimary
-    guard isLost, attempts <= 5, !started || item.isOrdered else { throw error }
+    guard isLost, attempts <= 5, !started || item.isResumable else { throw error }
     resume(&position)
   }
 
@@ -85,18 +87,29 @@ struct CollectionReader {
     _ item: ReadItem, _ collection: PlannedCollection, _ level: ReadPoint.Level,
     _ position: inout Position
   ) throws {
-    let find = command(item, collection, level, after: position.last)
-    let options = CommandOptions(readPreference: self.options.readPreference)
+    if let records = item.records {
+      guard case .snapshot = level else {
+        return try readNumbered(records, collection, level, &position)
+      }
+    }
+    let find = command(item, collection, level, position)
+    let options =
+      item.records == nil
+      ? CommandOptions(readPreference: self.options.readPreference) : RangeCutter.pinned
     var size = ReplySize(collection)
     var pass: ReplyGate.Pass? = try gate.enter(size.bytes)
-    let cursor = try client.cursor(find, on: collection.source.database, options: options)
+    let cursor = try client.cursor(
+      find, on: collection.source.database, options: options, member: item.records?.member)
+    var end = item.records?.last.map { RecordEnd($0) }
     while true {
       try self.options.cancellation.check()
       var count: Int64 = 0
       var bytes: Int64 = 0
       let got: Void? = try cursor.nextBatch { batch in
         let owner = pass?.keeping(batch.owner)
+        end?.begin(cursor)
         try RawDocuments.forEach(in: batch) { raw in
+          if let isBehind = try end?.isBehind(raw), isBehind { return }
           if position.skipsFirst {
             position.skipsFirst = false
             if try Self.id(raw) == position.last { return }
@@ -113,8 +126,11 @@ struct CollectionReader {
           position.last = try Self.id(chunk.slice(position.lastStart..<chunk.count))
         }
       }
+      try end?.check(isAtEnd: got == nil, collection)
       if got == nil { return }
       moved(count, bytes)
+      if end?.isReached == true { return }
+      position.record = cursor.resumeToken?["$recordId"]?.integerValue ?? position.record
       size.learn(count, bytes)
       cursor.batchSize = size.documents
       pass = nil
@@ -122,17 +138,23 @@ struct CollectionReader {
     }
   }
 
-  private func command(
+  func command(
     _ item: ReadItem, _ collection: PlannedCollection, _ level: ReadPoint.Level,
-    after last: Value?
+    _ position: Position = Position()
   ) -> Document {
     var find: Document = ["find": .string(collection.source.collection)]
     // By its UUID a dropped or renamed collection is an error; by its name it is an empty one.
     if level != .local, let uuid = collection.uuid { find = ["find": .binary(uuid)] }
     if let filter = collection.filter { find.append("filter", .document(filter)) }
-    if item.isOrdered {
+    if let records = item.records {
+      find.append("hint", ["$natural": 1])
+      find.append("$_requestResumeToken", true)
+      if let after = position.record ?? records.after {
+        find.append("$_resumeAfter", ["$recordId": .int64(after)])
+      }
+    } else if item.isOrdered {
       find.append("hint", ["_id": 1])
-      if let lower = last ?? item.lower { find.append("min", ["_id": lower]) }
+      if let lower = position.last ?? item.lower { find.append("min", ["_id": lower]) }
       if let upper = item.upper { find.append("max", ["_id": upper]) }
     } else if collection.filter == nil, !collection.isReadThroughView {
       find.append("hint", ["$natural": 1])
@@ -149,7 +171,7 @@ struct CollectionReader {
 
   private func readMaxKey(_ collection: PlannedCollection, _ position: inout Position) throws {
     let item = ReadItem(collection: 0)
-    var find = command(item, collection, point.level, after: nil)
+    var find = command(item, collection, point.level)
     find.remove("hint")
     find.append("filter", ["_id": .maxKey])
     let cursor = try client.cursor(
@@ -177,7 +199,7 @@ struct CollectionReader {
   }
 
   @inline(__always)
-  private func add(
+  func add(
     _ raw: UnsafeRawBufferPointer, _ collection: PlannedCollection, _ position: inout Position
   ) throws {
     if let chunk = position.chunk, chunk.free.count >= raw.count {
@@ -201,7 +223,7 @@ struct CollectionReader {
     try output.write(chunk, crc: crc, to: collection)
   }
 
-  private static func id(_ raw: UnsafeRawBufferPointer) throws -> Value? {
+  static func id(_ raw: UnsafeRawBufferPointer) throws -> Value? {
     try DocumentView(raw).first("_id")?.value()
   }
 }

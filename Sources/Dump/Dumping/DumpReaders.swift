@@ -142,12 +142,20 @@ struct DumpReaders {
   private func cut(_ index: Int, _ client: Client, _ state: Monitor<State>) throws {
     defer { state.withLock(wake: true) { $0.isCutting = false } }
     let cutter = RangeCutter(client: client, rangeSize: options.rangeSize)
-    let isOrdered = if case .snapshot = basis.point.level { true } else { false }
-    let items = try cutter.cut(basis.plan[index], index: index, ordered: isOrdered)
+    var items: [ReadItem]?
+    var isOrdered = false
+    if case .snapshot(let time) = basis.point.level {
+      isOrdered = true
+      // Reads of other members may have to go on with another one, whose records have other numbers.
+      if options.readPreference == .primary {
+        items = cutter.cutRecords(basis.plan[index], index: index, at: time)
+      }
+    }
+    let cut = try items ?? cutter.cut(basis.plan[index], index: index, ordered: isOrdered)
     state.withLock { state in
-      state.items = items
+      state.items = cut
       state.takers = max(1, Self.replies / ReplySize(basis.plan[index]).bytes)
-      state.open[index] = items.count
+      state.open[index] = cut.count
     }
   }
 
