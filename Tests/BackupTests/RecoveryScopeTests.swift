@@ -1,4 +1,6 @@
 import BSON
+import Dump
+import Fingerprint
 import MongoDB
 import Synchronization
 import TestSupport
@@ -121,6 +123,38 @@ import Testing
       let captured = try MigrationMark.find("003_a", in: shop.store, pool: pool, ledger: here)
       #expect(captured.replicaSetID == own)
       #expect(captured.time > here)
+    }
+  }
+
+  @Test("a moment comes back on another server more than once")
+  func elsewhereTwice() throws {
+    try Shop.run { shop in
+      let made = try shop.backup()
+      try shop.server.withDatabase { _ = try $0.insert("users", [["_id": 3]]) }
+      let time = try shop.now()
+      let wanted = try shop.tally("users")
+      try shop.capture()
+      let other = try PrivateServer()
+      let pool = try ClientPool(try ConnectionSettings(uri: other.uri))
+      for round in 0..<3 {
+        var options = shop.restoreOptions
+        options.time = .entry(time)
+        let report = try RestoreRunner(shop.store, pool: pool, options: options).run(nil)
+        #expect(report.backup == made.id)
+        #expect((report.safetyBackup == nil) == (round == 0))
+        let tally = try pool.withClient { client in
+          _ = try client.database(shop.name).insert("users", [["round": .integer(round)]])
+          return try ReadBack(client: client, cancellation: Cancellation())
+            .tally(Namespace(shop.name, "users"))
+        }
+        #expect(tally.count == wanted.count + 1)
+      }
+      var options = shop.restoreOptions
+      options.renames = [try NamespaceRename(from: shop.name + ".*", to: "admin.*")]
+      let error = #expect(throws: BackupError.self) {
+        try RestoreRunner(shop.store, pool: pool, options: options).run(made.id)
+      }
+      #expect(error?.code == .usage)
     }
   }
 }

@@ -107,6 +107,7 @@ struct RestorePlanner {
           + (history == nil ? "" : ", and nothing of that name was made by the moment asked for"),
         path: set.id, hint: "martlet backup show \(set.id)")
     }
+    try refuseSystem(items + made)
     try refuseDoubles(items + made)
     var plan = RestorePlan(
       backup: set, items: items, origins: besides, made: made,
@@ -161,6 +162,14 @@ struct RestorePlanner {
     case "view": .view
     case "timeseries": .reload
     default: options.inPlace ? .inPlace : .swap
+    }
+  }
+
+  private func refuseSystem(_ items: [RestorePlan.Item]) throws(BackupError) {
+    for item in items where ["admin", "config", "local"].contains(item.target.database) {
+      throw BackupError(
+        .usage, "\(item.source) would go into a database of the server's own",
+        namespace: item.target.description)
     }
   }
 

@@ -168,7 +168,10 @@ public struct RestoreRunner: Sendable {
     let sets = try catalog.sets()
     var scope = RecoveryScope(databases: options.databases, replicaSetID: options.replicaSetID)
     if scope.replicaSetID == nil, let live = try pool.withClient({ try ReplicaSet.id($0) }),
-      sets.contains(where: { $0.manifest?.server?.replicaSetID == live })
+      // Not the safety backup of an earlier restore to this server.
+      sets.contains(where: {
+        RestorableWindows.isBase($0) && $0.manifest?.server?.replicaSetID == live
+      })
     {
       scope.replicaSetID = live
     }
