@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import Testing
 
@@ -18,6 +19,19 @@ import Testing
     for line in text.split(separator: "\n") where !line.hasPrefix("#") {
       #expect(line.split(separator: " ").count == 2)
     }
+  }
+
+  @Test("metrics that are told to a device leave it one")
+  func metricsToDevice() throws {
+    let scratch = try ScratchFolder()
+    let store = FolderStore(path: scratch.path + "/store")
+    _ = try SmallSet.make(in: store, archive: SmallSet.archive)
+    // Of the test's own: the machine's are not risked. Where none can be made there is nothing to see.
+    let path = scratch.path + "/null"
+    guard mknod(path, S_IFCHR | 0o600, 1 << 8 | 3) == 0 else { return }
+    try BackupMetrics(store).write(to: path)
+    var status = stat()
+    #expect(stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
   }
 
   @Test("a store that cannot be read leaves what the metrics say of it, and the failure is told")

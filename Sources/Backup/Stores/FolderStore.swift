@@ -306,6 +306,18 @@ enum Disk {
 
   /// Writes a small file for other programs, whole or not at all.
   static func write(_ text: String, to path: String, mode: mode_t) throws(BackupError) {
+    // `/dev/null`, say, switches them off: a device is written to, and never replaced by a file.
+    var status = stat()
+    if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+      let device = open(path, O_WRONLY | O_CLOEXEC)
+      guard device >= 0 else { throw failure("open", path) }
+      defer { close(device) }
+      let bytes = Array(text.utf8)
+      guard Glibc.write(device, bytes, bytes.count) == bytes.count else {
+        throw failure("write", path)
+      }
+      return
+    }
     let temporary = "\(parent(of: path))/.\(getpid()).partial"
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
     guard descriptor >= 0 else { throw failure("create", path) }

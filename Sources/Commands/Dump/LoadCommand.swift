@@ -155,6 +155,7 @@ private final class FailureLog: @unchecked Sendable {
   private let file: FileHandle?
   private let console: Console
   private var shown = 0
+  private var isCut = false
 
   init(path: String?, console: Console) throws {
     self.console = console
@@ -162,10 +163,12 @@ private final class FailureLog: @unchecked Sendable {
       file = nil
       return
     }
-    guard FileManager.default.createFile(atPath: path, contents: nil),
-      let file = FileHandle(forWritingAtPath: path)
-    else { throw CommandError(.file, "cannot write \(path)") }
-    self.file = file
+    // Opened as it is: a device or a pipe is written to, and never replaced by a file.
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+      throw CommandError(.file, "cannot write \(path): \(String(cString: strerror(errno)))")
+    }
+    file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
   }
 
   func add(_ failure: FailedDocument) {
@@ -175,7 +178,7 @@ private final class FailureLog: @unchecked Sendable {
     line.append("message", .string(failure.message))
     let text = line.extendedJSON(.canonical)
     lock.withLock {
-      try? file?.write(contentsOf: Data((text + "\n").utf8))
+      do { try file?.write(contentsOf: Data((text + "\n").utf8)) } catch { isCut = true }
       shown += 1
       if shown <= 10 {
         console.warn("\(failure.namespace.description): \(failure.message) (\(failure.code))")
@@ -185,5 +188,13 @@ private final class FailureLog: @unchecked Sendable {
     }
   }
 
-  func finish() throws { try file?.close() }
+  /// - Throws: when the list is not whole: who reads it would take the rest for loaded.
+  func finish() throws {
+    try file?.close()
+    guard lock.withLock({ !isCut }) else {
+      throw CommandError(
+        .file, "the list of refused documents could not be written whole",
+        hint: "the load itself is done; make room and load once more to have the list")
+    }
+  }
 }

@@ -31,6 +31,23 @@ import Testing
     try server.withCopyDatabase { try $0.listIndexes(name) }
   }
 
+  @Test("a device that is to have the refused documents stays one, and a list that is cut is told")
+  func listOfRefused() throws {
+    try withDump { server, scratch in
+      _ = try server.done("$M load --uri $U --archive=x $AS", in: scratch)
+      // Every document is there already. Devices of the test's own: the machine's are not risked.
+      let made = try server.sh("mknod null c 1 3 && mknod full c 1 7", in: scratch)
+      guard made.exitCode == 0 else { return }
+      for (device, code) in [("null", 3), ("full", 1)] as [(String, Int32)] {
+        let result = try server.sh(
+          "$M load --uri $U --archive=x $AS --errors \(device); a=$?; test -c \(device) && exit $a",
+          in: scratch)
+        #expect(result.exitCode == code, "\(device): \(result.stderr)")
+        #expect(result.stderr.contains("could not be written whole") == (device == "full"))
+      }
+    }
+  }
+
   @Test("UUIDs are kept when asked for, and only together with --drop")
   func preserveUUID() throws {
     try withDump { server, scratch in
