@@ -78,10 +78,7 @@ extension RestoreRunner {
         return selection
       }
       let names = try oplog.history(options.cancellation).origins { selection.takes($0) }
-      return try planner.selection(
-        manifest,
-        places: Dictionary(
-          names.map { ($0, temporary.origin($0)) }, uniquingKeysWith: { a, _ in a }))
+      return try planner.selection(manifest, places: temporary.origins(names))
     }
   }
 

@@ -286,9 +286,7 @@ public struct RestoreRunner: Sendable {
   ) throws -> NamespaceSelection {
     var selection = try pool.withClient { client in
       try RestorePlanner(client: client, options: options).selection(
-        manifest,
-        places: Dictionary(
-          plan.originNames.map { ($0, temporary.origin($0)) }, uniquingKeysWith: { a, _ in a }))
+        manifest, places: temporary.origins(plan.originNames))
     }
     let items = plan.items.map { item in
       (source: item.source, target: item.target, waits: item.way == .view && options.end == nil)

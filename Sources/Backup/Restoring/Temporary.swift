@@ -42,7 +42,11 @@ struct Temporary: Sendable {
     Namespace(target.database, stem + "k" + hash(target))
   }
 
-  /// A place for what is only loaded because a rename leads from it to what is restored.
+  /// Places for what is only loaded because a rename leads from it to what is restored.
+  func origins(_ sources: Set<Namespace>) -> [Namespace: Namespace] {
+    Dictionary(sources.map { ($0, origin($0)) }, uniquingKeysWith: { first, _ in first })
+  }
+
   func origin(_ source: Namespace) -> Namespace {
     Namespace(source.database, stem + Self.originMark + hash(source))
   }
