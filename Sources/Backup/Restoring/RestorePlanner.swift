@@ -169,7 +169,7 @@ struct RestorePlanner {
     for item in items where ["admin", "config", "local"].contains(item.target.database) {
       throw BackupError(
         .usage, "\(item.source) would go into a database of the server's own",
-        namespace: item.target.description)
+        namespace: item.target.description, hint: "name another database with --rename")
     }
   }
 
