@@ -7,45 +7,8 @@ import Testing
 
 @testable import Backup
 
-/// Parts of a database at a moment, with `--only`, where names have changed hands since the base; and
-/// what was another kind of thing then.
+/// Parts of a database at a moment, with `--only`, where names have changed hands since the base.
 @Suite struct PartRecoveryTests {
-  /// The tallies of some collections, and the whole live database, at a moment.
-  private struct State {
-    let time: Timestamp
-    let tallies: [String: CollectionTally]
-  }
-
-  private func state(_ shop: Shop, _ names: String...) throws -> State {
-    State(
-      time: try shop.now(),
-      tallies: Dictionary(uniqueKeysWithValues: try names.map { ($0, try shop.tally($0)) }))
-  }
-
-  private func recover(
-    _ shop: Shop, to state: State, only names: [String],
-    _ change: (inout RestoreOptions) throws -> Void = { _ in }
-  ) throws -> RestoreReport {
-    try shop.capture()
-    let report = try shop.restore(nil) { options in
-      options.time = .entry(state.time)
-      options.only = try names.map { try NamespacePattern(shop.name + "." + $0) }
-      try change(&options)
-    }
-    #expect(try !shop.collections().contains { $0.contains(Temporary.prefix) })
-    return report
-  }
-
-  /// What every test does to the live database after the moment that it goes back to.
-  private func spoil(_ shop: Shop, _ names: String...) throws {
-    try shop.server.withDatabase { database in
-      for name in names {
-        try database.drop(name)
-        _ = try database.insert(name, [["_id": "spoilt"]])
-      }
-    }
-  }
-
   @Test("a collection that got its name by renames comes back, and those that it came from stay")
   func renames() throws {
     try Shop.run { shop in
@@ -64,10 +27,10 @@ import Testing
         _ = try database.delete("orders", [["q": ["_id": 5], "limit": 1]])
         _ = try database.insert("next", [["_id": "the one after"]])
       }
-      let state = try state(shop, "orders", "next")
+      let state = try shop.state("orders", "next")
       let users = try shop.tally("users")
-      try spoil(shop, "orders")
-      let report = try recover(shop, to: state, only: ["orders"])
+      try shop.spoil("orders")
+      let report = try shop.recover(to: state, only: ["orders"])
       #expect(report.restored == [Namespace(shop.name, "orders")])
       #expect(try shop.tally("orders") == state.tallies["orders"])
       #expect(try shop.tally("next") == state.tallies["next"])
@@ -78,9 +41,9 @@ import Testing
       }
       #expect(!report.compared.contains { $0.namespace.collection == "next" })
       // Under another name nothing live is touched.
-      try spoil(shop, "orders")
+      try shop.spoil("orders")
       let spoilt = try shop.tally("orders")
-      let copy = try recover(shop, to: state, only: ["orders"]) { options in
+      let copy = try shop.recover(to: state, only: ["orders"]) { options in
         options.renames = [
           try NamespaceRename(from: shop.name + ".orders", to: shop.name + ".orders_then")
         ]
@@ -108,10 +71,10 @@ import Testing
           _ = try database.insert("blue", [["in": "blue"]])
         }
       }
-      let state = try state(shop, "blue", "green")
-      try spoil(shop, "blue", "green")
+      let state = try shop.state("blue", "green")
+      try shop.spoil("blue", "green")
       let live = try shop.tally("green")
-      _ = try recover(shop, to: state, only: ["blue"])
+      _ = try shop.recover(to: state, only: ["blue"])
       #expect(try shop.tally("blue") == state.tallies["blue"])
       #expect(try shop.tally("green") == live)
     }
@@ -135,12 +98,12 @@ import Testing
         _ = try database.insert("log", (0..<20).map { ["_id": .integer($0)] })
         _ = try database.run(["convertToCapped": "log", "size": 1_000_000])
       }
-      let state = try state(shop, "report", "users", "people", "log")
+      let state = try shop.state("report", "users", "people", "log")
       let orders = try shop.tally("orders")
       for name in ["report", "users", "people", "log"] {
-        try spoil(shop, "report", "users", "people", "log")
-        let spoilt = try self.state(shop, "report", "users", "people", "log").tallies
-        let report = try recover(shop, to: state, only: [name])
+        try shop.spoil("report", "users", "people", "log")
+        let spoilt = try shop.state("report", "users", "people", "log").tallies
+        let report = try shop.recover(to: state, only: [name])
         #expect(report.restored.map(\.collection) == [name])
         for (other, tally) in spoilt {
           let wanted = other == name ? state.tallies[name] : tally
@@ -154,12 +117,12 @@ import Testing
         #expect(info?.options["capped"] == true)
       }
       // Of the backup, and not there at that moment: told, and nothing is done.
-      let cheap = try recover(shop, to: state, only: ["was_there", "users"])
+      let cheap = try shop.recover(to: state, only: ["was_there", "users"])
       #expect(cheap.restored.map(\.collection) == ["users"])
       #expect(cheap.notices.contains { $0.contains(shop.name + ".was_there") })
       // It never was.
       let gone = #expect(throws: BackupError.self) {
-        try recover(shop, to: state, only: ["nothing"])
+        try shop.recover(to: state, only: ["nothing"])
       }
       #expect(gone?.code == .usage)
     }
@@ -175,18 +138,18 @@ import Testing
         try database.rename("users", to: "people")
         _ = try database.insert("users", [["_id": 9]])
       }
-      let state = try state(shop, "users", "orders")
-      try spoil(shop, "users")
+      let state = try shop.state("users", "orders")
+      try shop.spoil("users")
       try shop.server.withDatabase { _ = try $0.insert("next", [["_id": "live"]]) }
       let error = #expect(throws: BackupError.self) {
-        try recover(shop, to: state, only: ["orders"]) { $0.inPlace = true }
+        try shop.recover(to: state, only: ["orders"]) { $0.inPlace = true }
       }
       #expect(error?.code == .usage)
       let made = #expect(throws: BackupError.self) {
-        try recover(shop, to: state, only: ["people"]) { $0.inPlace = true }
+        try shop.recover(to: state, only: ["people"]) { $0.inPlace = true }
       }
       #expect(made?.code == .usage)
-      _ = try recover(shop, to: state, only: ["users"]) { $0.inPlace = true }
+      _ = try shop.recover(to: state, only: ["users"]) { $0.inPlace = true }
       #expect(try shop.tally("users") == state.tallies["users"])
       #expect(try shop.tally("next").count == 1)
       #expect(try shop.tally("people").count == 2)
@@ -234,119 +197,6 @@ import Testing
     }
   }
 
-  @Test("a database that had nothing when it was backed up")
-  func empty() throws {
-    try Shop.run { shop in
-      try shop.server.withDatabase { try $0.dropDatabase() }
-      let made = try shop.backup { $0.requiresDatabase = false }
-      #expect(made.collections.allSatisfy { $0.type.isEmpty })
-      try shop.server.withDatabase { _ = try $0.insert("users", [["_id": 1]]) }
-      let state = try state(shop, "users")
-      try spoil(shop, "users")
-      try shop.capture()
-      let report = try shop.restore(nil) { $0.time = .entry(state.time) }
-      #expect(try shop.tally("users") == state.tallies["users"])
-      #expect(report.safetyBackup != nil && report.endsTimeline)
-    }
-  }
-
-  @Test("a view that was made since is no reason to load anything twice")
-  func lateView() throws {
-    try Shop.run { shop in
-      try shop.server.withDatabase { database in
-        for name in ["cheap", "metrics"] { try database.drop(name) }
-      }
-      _ = try shop.backup()
-      try shop.server.withDatabase { database in
-        _ = try database.run(["create": "seen", "viewOn": "users", "pipeline": []])
-      }
-      let state = try state(shop, "users")
-      try spoil(shop, "users", "orders")
-      try shop.server.withDatabase { try $0.drop("seen") }
-      try shop.capture()
-      let report = try shop.restore(nil) { $0.time = .entry(state.time) }
-      #expect(
-        report.restored.map(\.collection).sorted() == ["migrations", "orders", "seen", "users"])
-      #expect(report.documents == 503)
-      #expect(try shop.tally("users") == state.tallies["users"])
-      #expect(report.kept.isEmpty)
-    }
-  }
-
-  @Test(
-    "what was another kind of thing then comes back as it was",
-    .enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"))
-  func kinds() throws {
-    try Shop.run { shop in
-      try shop.server.withDatabase { database in
-        _ = try database.insert("wasPlain", [["_id": 1]])
-        _ = try database.insert("wasPlain2", [["_id": 1]])
-        _ = try database.run(["create": "wasSeries", "timeseries": ["timeField": "t"]])
-        _ = try database.insert("wasSeries", [["t": .date(DateTime(milliseconds: 1))]])
-        _ = try database.run(["create": "wasSeries2", "timeseries": ["timeField": "t"]])
-        _ = try database.run(["create": "wasView", "viewOn": "users", "pipeline": []])
-        _ = try database.run(["create": "wasView2", "viewOn": "users", "pipeline": []])
-        _ = try database.run(["create": "wasView3", "viewOn": "users", "pipeline": []])
-      }
-      _ = try shop.backup()
-      try shop.server.withDatabase { database in
-        let names = ["wasPlain", "wasSeries", "wasSeries2", "wasView", "wasView2", "wasPlain2"]
-        for name in names { try database.drop(name) }
-        _ = try database.run(["create": "wasPlain", "viewOn": "users", "pipeline": []])
-        _ = try database.insert("wasSeries", [["_id": "plain"]])
-        _ = try database.run([
-          "create": "wasSeries2", "viewOn": "orders", "pipeline": [["$limit": 3]],
-        ])
-        _ = try database.insert("wasView", [["_id": "plain now"]])
-        for name in ["wasView2", "wasPlain2"] {
-          _ = try database.run(["create": .string(name), "timeseries": ["timeField": "t"]])
-          _ = try database.insert(name, [["t": .date(DateTime(milliseconds: 5)), "v": 2]])
-        }
-        _ = try database.run([
-          "collMod": "wasView3", "viewOn": "users", "pipeline": [["$match": ["_id": 2]]],
-        ])
-      }
-      let state = try state(
-        shop, "wasSeries", "wasView", "system.buckets.wasView2", "system.buckets.wasPlain2")
-      // The same kinds, with other things in them.
-      try shop.server.withDatabase { database in
-        _ = try database.insert("wasSeries", [["_id": "late"]])
-        _ = try database.insert("wasView", [["_id": "late"]])
-        for name in ["wasView2", "wasPlain2"] {
-          _ = try database.insert(name, [["t": .date(DateTime(milliseconds: 6)), "v": 3]])
-        }
-        for name in ["wasPlain", "wasSeries2", "wasView3"] {
-          _ = try database.run([
-            "collMod": .string(name), "viewOn": "orders", "pipeline": [["$match": ["n": -1]]],
-          ])
-        }
-      }
-      try shop.capture()
-      _ = try shop.restore(nil) { $0.time = .entry(state.time) }
-      for (name, tally) in state.tallies { #expect(try shop.tally(name) == tally, "\(name)") }
-      try shop.server.withDatabase { database in
-        let counts = try ["wasPlain", "wasSeries2", "wasView3"]
-          .map { try database.find($0).all().count }
-        #expect(counts == [2, 3, 1])
-      }
-      // Each by itself, where it is something else now.
-      try shop.server.withDatabase { database in
-        try database.drop("wasPlain")
-        _ = try database.insert("wasPlain", [["_id": "not a view"]])
-      }
-      let error = #expect(throws: BackupError.self) {
-        try recover(shop, to: state, only: ["wasPlain"])
-      }
-      #expect(error?.code == .conflict)
-      #expect(try shop.tally("wasPlain").count == 1)
-      try shop.server.withDatabase { try $0.drop("wasPlain") }
-      let series = try recover(shop, to: state, only: ["wasPlain", "wasPlain2"])
-      #expect(series.restored.map(\.collection).sorted() == ["wasPlain", "wasPlain2"])
-      #expect(
-        try shop.tally("system.buckets.wasPlain2") == state.tallies["system.buckets.wasPlain2"])
-    }
-  }
-
   @Test("a new name that the oplog uses on the way, and names like those of our own")
   func names() throws {
     try Shop.run { shop in
@@ -362,18 +212,18 @@ import Testing
           _ = try database.insert(name, [["_id": .string(name)]])
         }
       }
-      let state = try state(shop, "result", "direct", "probe.a", "probe.x", "origin.x")
+      let state = try shop.state("result", "direct", "probe.a", "probe.x", "origin.x")
       let probes = ["probe.a", "probe.x", "origin.x"]
-      try spoil(shop, "result", "step", "middle", "later", "probe.a", "probe.x", "origin.x")
+      try shop.spoil("result", "step", "middle", "later", "probe.a", "probe.x", "origin.x")
       for (name, place) in [("result", "step"), ("direct", "later"), ("result", "middle")] {
-        _ = try recover(shop, to: state, only: [name]) { options in
+        _ = try shop.recover(to: state, only: [name]) { options in
           options.renames = [
             try NamespaceRename(from: "\(shop.name).\(name)", to: "\(shop.name).\(place)")
           ]
         }
         #expect(try shop.tally(place) == state.tallies[name], "\(name) as \(place)")
       }
-      let report = try recover(shop, to: state, only: ["probe.*", "origin.*"])
+      let report = try shop.recover(to: state, only: ["probe.*", "origin.*"])
       #expect(report.restored.map(\.collection).sorted() == probes.sorted())
       for name in probes { #expect(try shop.tally(name) == state.tallies[name]) }
     }
@@ -388,8 +238,8 @@ import Testing
         try database.rename("next", to: "end.of")
         _ = try database.run(["create": "last", "viewOn": "users", "pipeline": []])
       }
-      let state = try state(shop, "end.of")
-      try spoil(shop, "end.of")
+      let state = try shop.state("end.of")
+      try shop.spoil("end.of")
       try shop.capture()
       _ = try shop.restore(nil) { options in
         options.time = .entry(state.time)
@@ -403,24 +253,6 @@ import Testing
       options.only = [try NamespacePattern(shop.name + ".*st*")]
       let plan = try RestoreRunner(shop.store, pool: shop.server.pool, options: options).plan(nil)
       #expect(plan.made.map(\.source.collection) == ["last"])
-    }
-  }
-
-  @Test("what is of another kind now is told by the plan")
-  func tellsKind() throws {
-    try Shop.run { shop in
-      _ = try shop.backup()
-      try shop.server.withDatabase { database in
-        try database.drop("users")
-        _ = try database.run(["create": "users", "viewOn": "orders", "pipeline": []])
-      }
-      let time = try shop.now()
-      try shop.capture()
-      var options = shop.restoreOptions
-      options.time = .entry(time)
-      let plan = try RestoreRunner(shop.store, pool: shop.server.pool, options: options).plan(nil)
-      #expect(
-        plan.warnings.contains { $0.contains("another kind") && $0.contains(shop.name + ".users") })
     }
   }
 }

@@ -108,7 +108,7 @@ extension RestoreRunner {
           }
         guard kind != loaded.kind else { continue }
         throw BackupError(
-          .conflict, "what has this name now is of another kind than at the moment of the backup",
+          .conflict, "what has this name now is of another kind than what would take its place",
           namespace: loaded.target.description,
           hint: "drop it, or give the restored one another name with --rename")
       }
