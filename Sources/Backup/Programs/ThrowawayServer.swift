@@ -105,11 +105,9 @@ public final class ThrowawayServer: Sendable {
 
   private static func makeFolder(_ parent: String) throws(BackupError) -> String {
     // A socket's path may have 107 bytes.
-    let room = 107 - socketName.utf8.count - "/martlet-server.XXXXXX".utf8.count
-    let place = parent.utf8.count <= room ? parent : "/tmp"
-    var template = Array((place + "/martlet-server.XXXXXX").utf8CString)
-    guard mkdtemp(&template) != nil else { throw Disk.failure("mkdir", place) }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let stem = "/martlet-server."
+    let room = 107 - socketName.utf8.count - stem.utf8.count - Disk.temporarySuffix
+    return try Disk.createTemporaryFolder((parent.utf8.count <= room ? parent : "/tmp") + stem)
   }
 
   private static func escaped(_ path: String) -> String {

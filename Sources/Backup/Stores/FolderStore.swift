@@ -234,6 +234,17 @@ enum Disk {
     return error
   }
 
+  /// Makes a folder of our own (mode 0700) whose name nobody else has.
+  static func createTemporaryFolder(_ stem: String) throws(BackupError) -> String {
+    // What mkdtemp replaces.
+    var template = Array((stem + String(repeating: "X", count: temporarySuffix)).utf8CString)
+    guard mkdtemp(&template) != nil else { throw failure("mkdir", parent(of: stem)) }
+    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// Bytes that ``createTemporaryFolder(_:)`` adds.
+  static let temporarySuffix = 6
+
   static func parent(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])

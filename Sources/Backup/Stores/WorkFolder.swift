@@ -10,9 +10,7 @@ struct WorkFolder {
   /// - Throws: ``BackupError`` `.store`.
   init(in folder: String) throws(BackupError) {
     Self.removeDead(in: folder)
-    var template = Array((folder + "/" + Self.prefix + "XXXXXX").utf8CString)
-    guard mkdtemp(&template) != nil else { throw Disk.failure("mkdir", folder) }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    path = try Disk.createTemporaryFolder(folder + "/" + Self.prefix)
     // Held until this process ends, however it ends: that is what tells a folder of the living. It has its
     // name when it is held.
     descriptor = open(path + "/lock.new", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)

@@ -150,18 +150,24 @@ import Testing
     }
   }
 
+  /// A backup with a file, a stream that is given back into a file, and one that is not.
+  private func backUpParts(_ project: BackupProject) throws {
+    try project.write("config/app.ini", "a = 1\n")
+    try project.configure(
+      """
+        files: [config]
+        commands:
+          - { name: other, dump: "printf stream", restore: "sh -c 'cat > given-back'" }
+          - { name: oneway, dump: "printf stream" }
+      """)
+    let made = try project.martlet("backup", "run")
+    #expect(made.exitCode == 0, "\(made.stderr)")
+  }
+
   @Test("files and streams are given back on request")
   func parts() throws {
     try BackupProject.run { project in
-      try project.write("config/app.ini", "a = 1\n")
-      try project.configure(
-        """
-          files: [config]
-          commands:
-            - { name: other, dump: "printf stream", restore: "sh -c 'cat > given-back'" }
-        """)
-      let made = try project.martlet("backup", "run")
-      #expect(made.exitCode == 0, "\(made.stderr)")
+      try backUpParts(project)
       #expect(try project.martlet("restore", "--latest", "--files", "out").exitCode == 0)
       let file = project.folder.appending(path: "out/config/app.ini")
       #expect(try String(contentsOf: file, encoding: .utf8) == "a = 1\n")
@@ -176,16 +182,7 @@ import Testing
   @Test("a dry run of files and streams runs nothing, and neither does half of a wrong request")
   func partsThatAreNotRun() throws {
     try BackupProject.run { project in
-      try project.write("config/app.ini", "a = 1\n")
-      try project.configure(
-        """
-          files: [config]
-          commands:
-            - { name: other, dump: "printf stream", restore: "sh -c 'cat > given-back'" }
-            - { name: oneway, dump: "printf stream" }
-        """)
-      let made = try project.martlet("backup", "run")
-      #expect(made.exitCode == 0, "\(made.stderr)")
+      try backUpParts(project)
       let both = ["restore", "--latest", "--files", "out", "--commands", "other"]
       let dry = try MartletBinary.run(both + ["--dry-run"], directory: project.folder.path)
       #expect(dry.exitCode == 0, "\(dry.stderr)")
