@@ -40,19 +40,7 @@ import Testing
     _ server: TestServer, _ path: String, _ mode: ConsistencyChoice,
     pool: ClientPool? = nil, act: @escaping @Sendable () throws -> Void
   ) throws -> DumpSummary {
-    let acted = Mutex(false)
-    var options = DumpOptions()
-    options.database = server.databaseName
-    options.consistency = mode
-    options.parallel = 1
-    options.progress = { _ in
-      let isFirst = acted.withLock { acted in
-        defer { acted = true }
-        return !acted
-      }
-      if isFirst { do { try act() } catch { Issue.record(error) } }
-    }
-    return try Dumper(pool: pool ?? server.pool, options: options).run(to: .archive(path: path))
+    try server.dump(to: path, pool: pool, { $0.consistency = mode }, meanwhile: act)
   }
 
   private func sum(_ path: String) throws -> Int64 {
@@ -120,24 +108,15 @@ import Testing
 
   @Test("a snapshot that the server forgets is completed with the oplog, and says so")
   func historyRunsOut() throws {
-    try TestServer.withCopy { server, scratch in
+    let host = try PrivateServer()
+    try TestServer.withCopy(uri: host.uri) { server, scratch in
       try fill(server)
       let path = scratch.file("a")
-      // Its own name, so that no other test meets the failure.
       let settings = try ConnectionSettings(uri: server.uri, appName: server.databaseName)
       let pool = try ClientPool(settings)
       let summary = try dump(server, path, .automatic, pool: pool) {
         try Self.move(server)
-        try server.pool.withClient { client in
-          _ = try client.run(
-            [
-              "configureFailPoint": "failCommand", "mode": ["times": 1],
-              "data": [
-                "failCommands": ["find"], "errorCode": 239,
-                "appName": .string(server.databaseName),
-              ],
-            ], on: "admin")
-        }
+        try server.failNext("find", ["errorCode": 239])
       }
       #expect(summary.mode == .oplog)
       #expect(summary.notices.contains { $0.contains("history") })

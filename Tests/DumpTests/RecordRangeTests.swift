@@ -36,19 +36,7 @@ import Testing
     _ server: TestServer, _ path: String, pool: ClientPool? = nil,
     act: @escaping @Sendable () throws -> Void
   ) throws -> DumpSummary {
-    let acted = Mutex(false)
-    var options = DumpOptions()
-    options.database = server.databaseName
-    options.parallel = 1
-    options.rangeSize = 4 << 20
-    options.progress = { _ in
-      let isFirst = acted.withLock { acted in
-        defer { acted = true }
-        return !acted
-      }
-      if isFirst { do { try act() } catch { Issue.record(error) } }
-    }
-    return try Dumper(pool: pool ?? server.pool, options: options).run(to: .archive(path: path))
+    try server.dump(to: path, pool: pool, { $0.rangeSize = 4 << 20 }, meanwhile: act)
   }
 
   /// Removes and adds documents on both sides of where the reading is.
@@ -114,23 +102,16 @@ import Testing
 
   @Test("a snapshot that is forgotten within a range of records: the replay gives what is there")
   func forgotten() throws {
-    try TestServer.withCopy { server, scratch in
+    let host = try PrivateServer()
+    try TestServer.withCopy(uri: host.uri) { server, scratch in
       try fill(server)
       let settings = try ConnectionSettings(uri: server.uri, appName: server.databaseName)
       let pool = try ClientPool(settings)
       let summary = try dump(server, scratch.file("a"), pool: pool) {
         try Self.change(server)
-        try server.pool.withClient { client in
-          _ = try client.run(
-            [
-              "configureFailPoint": "failCommand", "mode": ["times": 1],
-              "data": [
-                "failCommands": ["getMore"], "errorCode": 239,
-                "namespace": .string(server.databaseName + ".c"),
-                "appName": .string(server.databaseName),
-              ],
-            ], on: "admin")
-        }
+        try server.failNext(
+          "getMore",
+          ["errorCode": 239, "namespace": .string(server.databaseName + ".c")])
       }
       #expect(summary.mode == .oplog)
       let ids = try documents(scratch.file("a")).compactMap { $0["_id"] }
@@ -147,23 +128,16 @@ import Testing
 
   @Test("a cursor that is lost within a range of records is taken up where it was")
   func lostCursor() throws {
-    try TestServer.withCopy { server, scratch in
+    let host = try PrivateServer()
+    try TestServer.withCopy(uri: host.uri) { server, scratch in
       try fill(server)
       let before = try server.withDatabase { try $0.find("c").all() }
       let settings = try ConnectionSettings(uri: server.uri, appName: server.databaseName)
       let pool = try ClientPool(settings)
       let summary = try dump(server, scratch.file("a"), pool: pool) {
-        try server.pool.withClient { client in
-          _ = try client.run(
-            [
-              "configureFailPoint": "failCommand", "mode": ["times": 1],
-              "data": [
-                "failCommands": ["getMore"], "errorCode": 43,
-                "namespace": .string(server.databaseName + ".c"),
-                "appName": .string(server.databaseName),
-              ],
-            ], on: "admin")
-        }
+        try server.failNext(
+          "getMore",
+          ["errorCode": 43, "namespace": .string(server.databaseName + ".c")])
       }
       #expect(summary.mode == .snapshot)
       #expect(Self.sorted(try documents(scratch.file("a"))) == Self.sorted(before))

@@ -1,7 +1,9 @@
 import BSON
 import Foundation
 import MongoDB
+import Synchronization
 import TestSupport
+import Testing
 
 @testable import Dump
 
@@ -69,11 +71,35 @@ extension TestServer {
   static func withCopy<R>(_ kind: Kind = .replicaSet, _ body: (TestServer, Scratch) throws -> R)
     throws -> R
   {
-    try run(kind) { server in
+    try withCopy(uri: environment(kind.rawValue), body)
+  }
+
+  static func withCopy<R>(uri: String, _ body: (TestServer, Scratch) throws -> R) throws -> R {
+    try run(uri: uri) { server in
       defer {
         try? server.pool.withClient { try $0.database(server.copyName).dropDatabase() }
       }
       return try body(server, Scratch())
     }
+  }
+
+  /// Dumps, and acts once in the middle of it.
+  func dump(
+    to path: String, pool: ClientPool? = nil, _ change: (inout DumpOptions) -> Void = { _ in },
+    meanwhile act: @escaping @Sendable () throws -> Void
+  ) throws -> DumpSummary {
+    let acted = Mutex(false)
+    var options = DumpOptions()
+    options.database = databaseName
+    options.parallel = 1
+    options.progress = { _ in
+      let isFirst = acted.withLock { acted in
+        defer { acted = true }
+        return !acted
+      }
+      if isFirst { do { try act() } catch { Issue.record(error) } }
+    }
+    change(&options)
+    return try Dumper(pool: pool ?? self.pool, options: options).run(to: .archive(path: path))
   }
 }

@@ -62,20 +62,12 @@ import Testing
 
   @Test("a cursor goes on after a connection that broke while a large reply was due")
   func brokenConnection() throws {
-    try TestServer.run { server in
+    let host = try PrivateServer()
+    try TestServer.run(uri: host.uri) { server in
       try server.withDatabase { try fill($0) }
       let settings = try ConnectionSettings(uri: server.uri, appName: server.databaseName)
       try ClientPool(settings).withClient { (client: Client) throws -> Void in
-        _ = try server.pool.withClient { other in
-          try other.run(
-            [
-              "configureFailPoint": "failCommand", "mode": ["times": 1],
-              "data": [
-                "failCommands": ["getMore"], "closeConnection": true,
-                "appName": .string(server.databaseName),
-              ],
-            ], on: "admin")
-        }
+        try server.failNext("getMore", ["closeConnection": true])
         let database = client.database(server.databaseName)
         let cursor = try database.find("c", options: ["batchSize": 15])
         let error = #expect(throws: MongoError.self) { _ = try cursor.all() }

@@ -1,4 +1,4 @@
-internal import BSON
+public import BSON
 internal import Foundation
 public import MongoDB
 
@@ -52,6 +52,22 @@ public struct TestServer: Sendable {
     let server = try TestServer(uri: uri)
     defer { server.dropDatabase() }
     return try body(server)
+  }
+
+  /// Lets the next such command fail, of connections whose application name is ``databaseName``.
+  ///
+  /// A server has one failure of this kind for all: a test that asks for one needs a ``PrivateServer``.
+  public func failNext(_ command: String, _ how: Document) throws {
+    var data: Document = [
+      "failCommands": [.string(command)], "appName": .string(databaseName),
+    ]
+    data.append(contentsOf: how)
+    _ = try pool.withClient { client in
+      try client.run(
+        [
+          "configureFailPoint": "failCommand", "mode": ["times": 1], "data": .document(data),
+        ], on: "admin")
+    }
   }
 
   /// The same for asynchronous bodies.

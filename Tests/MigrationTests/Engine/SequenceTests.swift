@@ -141,7 +141,7 @@ import Testing
     }
   }
 
-  @Test(.enabled(if: TestServer.hasTimeseries))
+  @Test(.enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"))
   func `an insert into a time-series that was there has no way back, and says so first`() throws {
     let files = [
       "001_x.yaml": "up: [ { insert: series, documents: [ { t: { $date: now }, m: 1 } ] } ]"
@@ -158,7 +158,7 @@ import Testing
     }
   }
 
-  @Test(.enabled(if: TestServer.hasTimeseries))
+  @Test(.enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"))
   func `a time-series is changed by the server's own command where no pre-images are asked for`()
     throws
   {
