@@ -42,7 +42,8 @@ import Testing
     guard server.waitFor("\n") else { throw BackupError(.program, "the server did not start") }
     let port = server.stdoutSoFar.filter(\.isNumber)
     let notifier = Notifier(
-      email: nil, webhook: "http://user:geheim@127.0.0.1:\(port)/geheim", timeout: 1
+      email: nil, webhook: "http://user:geheim@127.0.0.1:\(port)/geheim",
+      timeout: statuses == "never" ? 1 : 20
     ) { _ in }
     let failures = notifier.send(event)
     let text = (try? scratch.read("requests")).map { String(decoding: $0, as: UTF8.self) } ?? ""
@@ -75,6 +76,14 @@ import Testing
     #expect(told.failures.first?.contains("geheim") == false)
     // A server that asks to be left alone for an hour is left alone; a redirect gets nothing.
     #expect(told.requests.count == 1)
+  }
+
+  @Test("a webhook that does not answer is a failure in words, and holds nothing up")
+  func silence() throws {
+    let told = try send("never")
+    #expect(told.failures.count == 1)
+    #expect(told.failures.first?.contains("did not answer within 1 s") == true)
+    #expect(told.failures.first?.contains("geheim") == false)
   }
 
   @Test("what is no web address is not read, however it is written")
@@ -120,9 +129,10 @@ import Testing
       try scratch.write(Array("#!/bin/sh\n\(script)\n".utf8), "sendmail")
       chmod(path, 0o700)
     }
-    let notifier = Notifier(email: "a@example.com", webhook: nil, timeout: 1, sendmail: path) {
-      _ in
-    }
+    let timeout = script.contains("sleep") ? 1 : 20
+    let notifier = Notifier(
+      email: "a@example.com", webhook: nil, timeout: timeout, sendmail: path
+    ) { _ in }
     let failures = notifier.send(.test)
     #expect(failures.count == 1)
     #expect(failures.first?.contains(words) == true, "\(failures)")

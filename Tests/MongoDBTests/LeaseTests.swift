@@ -79,7 +79,7 @@ import Testing
   @Test("a heartbeat keeps a short lease alive beyond its duration")
   func heartbeat() throws {
     try TestServer.run { server in
-      let lease = try acquire(server, duration: .seconds(2), heartbeat: .milliseconds(100))
+      let lease = try acquire(server, duration: .seconds(6), heartbeat: .milliseconds(100))
       let first = try #require(try holder(server))
       while try #require(try holder(server)).serverTime <= first.expiresAt {
         Thread.sleep(forTimeInterval: 0.1)
