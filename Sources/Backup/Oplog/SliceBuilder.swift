@@ -13,8 +13,8 @@ struct SliceBuilder {
   private var count: Int64 = 0
   private var start: Timestamp?
   private var end: Timestamp?
-  /// The last entry: the next slice begins with it.
-  private var lastEntry: [UInt8] = []
+  /// Where the last entry begins: the next slice begins with it.
+  private var lastStart = 0
   private var isFiltered = false
   private var begun = Moment.ticks()
   private var isNew = true
@@ -38,11 +38,11 @@ struct SliceBuilder {
     reset()
     start = nil
     end = nil
-    lastEntry = []
   }
 
   private mutating func reset() {
-    bytes.removeAll(keepingCapacity: true)
+    bytes = []
+    lastStart = 0
     count = 0
     begun = Moment.ticks()
   }
@@ -51,27 +51,37 @@ struct SliceBuilder {
   mutating func add(
     _ raw: UnsafeRawBufferPointer, _ time: Timestamp, ending: TimelineEnd? = nil
   ) throws {
-    dropFiltered()
     let isWanted = try isWanted(raw)
-    if isWanted || start == nil {
-      lastEntry = try options.databases.isEmpty ? [UInt8](raw) : withoutOthers(raw)
+    // Not with the overlap alone.
+    if isWanted, count > 1, bytes.count + raw.count > options.sliceBytes { try close() }
+    dropFiltered()
+    let isKept = isWanted || start == nil
+    lastStart = bytes.count
+    if isKept, options.databases.isEmpty {
+      // By itself it would grow to twice of what is there.
+      if raw.count > Self.large { bytes.reserveCapacity(bytes.count + raw.count) }
+      bytes += raw
+    } else if isKept {
+      bytes += try withoutOthers(raw)
     } else {
       // Its time is evidence of contiguity; what it did is none of ours.
-      lastEntry =
+      bytes +=
         (["ts": .timestamp(time), "op": "n", "ns": "", "o": Value.document([:])] as Document).bytes
     }
-    isFiltered = !isWanted && start != nil
-    bytes += lastEntry
+    isFiltered = !isKept
     count += 1
     if start == nil { start = time }
     end = time
     if bytes.count >= options.sliceBytes || ending != nil { try close(ending: ending) }
   }
 
+  /// Bytes of an entry for which memory is not taken twice.
+  private static let large = 1 << 20
+
   /// A left-out entry stays only while it is the last.
   private mutating func dropFiltered() {
     guard isFiltered, count > 1 else { return }
-    bytes.removeLast(lastEntry.count)
+    bytes.removeSubrange(lastStart...)
     count -= 1
   }
 
@@ -125,8 +135,12 @@ struct SliceBuilder {
     options.sliced?(slice)
     isNew = false
     isFiltered = false
-    reset()
-    bytes = lastEntry
+    if bytes.count - lastStart > Self.large {
+      bytes.removeSubrange(..<lastStart)
+    } else {
+      bytes = Array(bytes[lastStart...])
+    }
+    lastStart = 0
     count = 1
     self.start = end
   }
