@@ -21,8 +21,7 @@ extension OplogReplayer {
   }
 
   private func send(_ command: Document) throws(MongoError) {
-    _ = try client.run(
-      command, on: "admin", options: CommandOptions(writeConcern: options.writeConcern))
+    _ = try client.run(command, on: "admin")
   }
 
   /// Lets time-series take buckets that hold one field with several types, as 5.0 has written them.

@@ -254,7 +254,7 @@ public struct OplogReplayer {
     guard batch.count > 0 else { return }
     let count = batch.count
     let namespaces = batch.namespaces
-    var command = try batch.takeCommand(upsert: upsert)
+    var command = try batch.takeCommand(upsert: upsert, options.writeConcern)
     // A single one, whose error is 8 otherwise, whatever it is.
     if overlaps, !upsert { command["allowAtomic"] = true }
     try send(command, namespaces)

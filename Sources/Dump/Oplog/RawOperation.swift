@@ -105,6 +105,10 @@ struct OplogBatch {
   static let mostOperations = 500
   /// Bytes of one `applyOps`, well below what a command may have.
   static let mostBytes = 12 << 20
+  /// An operation of which no two copies should be made.
+  private static let large = 1 << 20
+  /// For what stands around an operation and behind the last one.
+  private static let room = 1 << 10
 
   private(set) var count = 0
   /// Where the operations go.
@@ -122,6 +126,10 @@ struct OplogBatch {
 
   /// Adds what every version of the server takes: `op`, `ns`, `o`, and `o2` of an update.
   mutating func add(_ operation: RawOperation, _ object: ElementView, to route: OplogRoute) {
+    // An array that grows by itself takes twice its bytes, and three times while it does.
+    if operation.bytes.count > Self.large {
+      bytes.reserveCapacity(bytes.count + operation.bytes.count + route.element.count + Self.room)
+    }
     bytes.append(3)
     append(number: count)
     bytes.append(0)
@@ -140,21 +148,24 @@ struct OplogBatch {
     count += 1
   }
 
-  /// The command for what is there; the batch is empty afterwards.
-  mutating func takeCommand(upsert: Bool) throws(DumpError) -> Document {
+  /// The command for what is there; the batch is empty afterwards. What nobody else holds is not copied.
+  mutating func takeCommand(upsert: Bool, _ writeConcern: Document) throws(DumpError) -> Document {
     bytes.append(0)
     patch(at: Self.arrayStart)
     bytes.append(0)
     patch(at: 0)
+    var whole = Self.start
+    whole.reserveCapacity(min(bytes.count, Self.large))
+    swap(&whole, &bytes)
     var command: Document
-    do { command = try Document(bytes: bytes) } catch {
+    do { command = try Document(bytes: consume whole) } catch {
       throw DumpError(.damaged, "an oplog entry is not BSON", cause: error)
     }
     // Not atomic: the default takes the global exclusive lock for the whole batch.
     command.append("allowAtomic", false)
     command.append("alwaysUpsert", .bool(upsert))
     command.append("bypassDocumentValidation", true)
-    bytes.replaceSubrange(Self.start.count..., with: [])
+    command.append("writeConcern", .document(writeConcern))
     count = 0
     namespaces.removeAll(keepingCapacity: true)
     return command
