@@ -105,7 +105,15 @@ import Testing
     let pruner = Pruner(store, policy: RetentionPolicy(last: 1))
     #expect(try pruner.run().slices.map(\.start) == [SmallChain.time(1)])
     use.end()
+    // As a pruning leaves it that dies between the two files of a slice.
+    let dead = try SmallChain.slice(in: store, 2...3)
+    try store.put(dead.damageName, bytes: [1])
+    let written = try SmallChain.slice(in: store, 12...13)
+    for slice in [dead, written] { try store.delete(slice.descriptionName) }
     #expect(try pruner.run().slices.map(\.start) == [SmallChain.time(5)])
+    let left = try store.list("oplog", recursively: true).map(\.name)
+    #expect(left.filter { $0.contains(".bson") }.count == 2)
+    #expect(left.contains(written.dataName) && !left.contains(dead.damageName))
   }
 
   @Test("a holder in another pid namespace is alive though its number is nobody's here")

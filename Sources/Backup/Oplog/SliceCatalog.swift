@@ -122,6 +122,8 @@ public struct SliceChain: Sendable, Hashable {
   }
   /// Descriptions that cannot be read: what they described is not there.
   public var unreadable: [String] = []
+  /// Files without a description: of a slice that is being written, or of a pruning that died.
+  var strays: [String] = []
   /// Slices that only a newer version can read: a recovery ends before the first that it needs.
   public var newer: [NewerSlice] = []
 
@@ -262,11 +264,25 @@ public struct SliceCatalog: Sendable {
         slices.append(slice)
       }
     }
-    return SliceChain(
+    var chain = SliceChain(
       replicaSetID: replicaSetID,
       slices: slices.sorted { ($0.start, $0.end) < ($1.start, $1.end) },
       damaged: damaged.sorted { $0.slice.start < $1.slice.start }, unreadable: unreadable,
       newer: newer.sorted { $0.start < $1.start })
+    let stems = Set(described.map { $0.name.dropLast(Self.descriptionSuffix.count) })
+    chain.strays = files.keys.filter { name in
+      let isOurs = [Self.dataSuffix, Self.dataSuffix + ".age", Self.damageSuffix].contains {
+        name.hasSuffix($0)
+      }
+      return isOurs && !stems.contains(Self.stem(name))
+    }.sorted()
+    return chain
+  }
+
+  /// Without what comes after the times.
+  private static func stem(_ name: String) -> Substring {
+    let folder = name.lastIndex(of: "/").map(name.index(after:)) ?? name.startIndex
+    return name[..<(name[folder...].firstIndex(of: ".") ?? name.endIndex)]
   }
 
   /// What a listing of the chain's files shows of a slice's damage.

@@ -12,6 +12,8 @@ public struct Pruner: Sendable {
     public var debris: [String]
     /// Slices that no kept base can use.
     public var slices: [Slice]
+    /// What a pruning that died has left of such slices.
+    var strays: [String] = []
 
     public var removedBytes: Int64 { removed.reduce(0) { $0 + ($1.manifest?.storedBytes ?? 0) } }
   }
@@ -48,12 +50,19 @@ public struct Pruner: Sendable {
     let verdicts = try Retention(policy: retention, zone: zone, coversWindow: !chains.isEmpty)
       .verdicts(items, now: now)
     let kept = Set(verdicts.filter(\.isKept).map(\.id))
-    return Plan(
+    var plan = Plan(
       verdicts: verdicts, removed: sets.filter { !kept.contains($0.id) },
-      debris: try Catalog(store).debris(),
-      slices: chains.flatMap { chain in
-        useless(of: chain, sets.filter { kept.contains($0.id) }, claims)
-      })
+      debris: try Catalog(store).debris(), slices: [])
+    for chain in chains {
+      guard let oldest = oldest(of: chain, sets.filter { kept.contains($0.id) }, claims) else {
+        continue
+      }
+      plan.slices += (chain.slices + chain.damaged.map(\.slice)).filter { $0.end < oldest }
+      plan.strays += chain.strays.filter { name in
+        Slice.times(inName: name).map { $0.end < oldest } ?? false
+      }
+    }
+    return plan
   }
 
   /// Removes what a plan names. Blocks. Takes the store's lock.
@@ -90,9 +99,10 @@ public struct Pruner: Sendable {
       try Catalog(store).remove(set.id)
     }
     for name in plan.debris { try Catalog(store).remove(name) }
-    let oldest =
-      plan.slices.isEmpty ? nil : try StoreUse.claims(store).compactMap(\.oplogFrom).min()
-    var slices = plan.slices.filter { slice in oldest.map { slice.end < $0 } ?? true }[...]
+    guard !plan.slices.isEmpty || !plan.strays.isEmpty else { return }
+    let used = try StoreUse.claims(store).compactMap(\.oplogFrom).min()
+    func isFree(_ end: Timestamp) -> Bool { used.map { end < $0 } ?? true }
+    var slices = plan.slices.filter { isFree($0.end) }[...]
     while !slices.isEmpty {
       try cancellation.check()
       let part = slices.prefix(100)
@@ -101,6 +111,8 @@ public struct Pruner: Sendable {
       try store.delete(all: part.map(\.descriptionName))
       try store.delete(all: part.flatMap { [$0.dataName, $0.damageName] })
     }
+    let strays = plan.strays.filter { Slice.times(inName: $0).map { isFree($0.end) } ?? false }
+    if !strays.isEmpty { try store.delete(all: strays) }
   }
 
   private func pinned(_ set: BackupSet) -> String? {
@@ -115,19 +127,17 @@ public struct Pruner: Sendable {
     }
   }
 
-  /// Slices that end before the oldest kept base of their replica set. None go while no base is kept:
-  /// the next one may be under way.
-  private func useless(
+  /// Where the oldest kept base of a replica set begins: slices that end before it are of no use. Nil while no
+  /// base is kept: the next one may be under way.
+  private func oldest(
     of chain: SliceChain, _ kept: [BackupSet], _ claims: [StoreUse.Claim]
-  ) -> [Slice] {
-    let starts = kept.compactMap { set -> UInt64? in
+  ) -> Timestamp? {
+    let starts = kept.compactMap { set -> Timestamp? in
       guard let manifest = set.manifest, manifest.server?.replicaSetID == chain.replicaSetID else {
         return nil
       }
-      return manifest.consistency?.replayStart?.rawValue
+      return manifest.consistency?.replayStart
     }
-    let used = claims.compactMap(\.oplogFrom?.rawValue)
-    guard let oldest = starts.min().map({ min($0, used.min() ?? $0) }) else { return [] }
-    return (chain.slices + chain.damaged.map(\.slice)).filter { $0.end.rawValue < oldest }
+    return starts.min().map { min($0, claims.compactMap(\.oplogFrom).min() ?? $0) }
   }
 }
