@@ -122,6 +122,48 @@ import Testing
     }
   }
 
+  @Test(
+    "in place, what a replay makes takes no view's or time-series' place, and what it finds is saved",
+    .enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"))
+  func inPlace() throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        _ = try database.insert("plain", [["_id": 1]])
+        _ = try database.run(["create": "late", "timeseries": ["timeField": "t"]])
+        _ = try database.insert("late", [["t": .date(DateTime(milliseconds: 1))]])
+      }
+      let state = try shop.state("plain", "system.buckets.late")
+      try shop.spoil("plain", "users")
+      try shop.server.withDatabase { database in
+        _ = try database.insert("late", [["t": .date(DateTime(milliseconds: 2)), "n": "live"]])
+      }
+      try shop.capture()
+      func restore() throws -> RestoreReport {
+        try shop.restore(nil) { options in
+          options.time = .entry(state.time)
+          options.inPlace = true
+        }
+      }
+      let error = #expect(throws: BackupError.self) { try restore() }
+      #expect(error?.code == .conflict)
+      #expect(error?.namespace == shop.name + ".late")
+      #expect(try shop.server.withDatabase { try $0.count("late") } == 2)
+      #expect(try shop.server.withDatabase { try $0.find("users").all() } == [["_id": "spoilt"]])
+      try shop.server.withDatabase { try $0.drop("late") }
+      let report = try restore()
+      for name in ["plain", "system.buckets.late"] {
+        #expect(try shop.tally(name) == state.tallies[name], "\(name)")
+      }
+      // What it found was saved, and is not kept a second time.
+      #expect(report.kept.isEmpty)
+      _ = try shop.restore(try #require(report.safetyBackup)) {
+        $0.only = [try NamespacePattern(shop.name + ".plain")]
+      }
+      #expect(try shop.server.withDatabase { try $0.find("plain").all() } == [["_id": "spoilt"]])
+    }
+  }
+
   @Test("what is of another kind now is told by the plan")
   func tellsKind() throws {
     try Shop.run { shop in

@@ -12,64 +12,9 @@ import Testing
 /// What an application makes, makes anew and writes just before a restore that may not exchange
 /// collections takes their names.
 @Suite struct LateCollectionTests {
-  /// A server, and a user who backs up and restores but may not exchange collections.
-  private struct Place {
-    let server: PrivateServer
-    let root: ClientPool
-    let operators: ClientPool
-    let scratch: ScratchFolder
-    let store: FolderStore
-
-    init(oplog: Int? = nil) throws {
-      server = try PrivateServer(
-        auth: true, oplog: oplog, arguments: oplog == nil ? [] : ["--syncdelay", "1"])
-      root = try ClientPool(try ConnectionSettings(uri: server.uri))
-      let roles: [Value] = ["backup", "restore", "readWriteAnyDatabase", "dbAdminAnyDatabase"]
-      _ = try root.withClient {
-        try $0.run(
-          ["createUser": "operator", "pwd": "not-a-secret", "roles": .array(roles)], on: "admin")
-      }
-      operators = try ClientPool(
-        try ConnectionSettings(uri: server.uri, username: "operator", password: "not-a-secret"))
-      scratch = try ScratchFolder()
-      store = FolderStore(path: scratch.path + "/store")
-    }
-
-    func backup() throws -> Manifest {
-      var options = BackupOptions()
-      options.kind = .database
-      options.database = "shop"
-      return try BackupRunner(store, pool: operators, options: options).run()
-    }
-
-    func restore(_ id: String, _ when: String = "", _ body: @escaping @Sendable () -> Void = {})
-      throws -> RestoreReport
-    {
-      var options = RestoreOptions()
-      options.workFolder = scratch.path
-      options.notice = { text in if !when.isEmpty, text.hasPrefix(when) { body() } }
-      return try RestoreRunner(store, pool: operators, options: options).run(id)
-    }
-
-    func shop<R>(_ body: (Database) throws -> R) throws -> R {
-      try root.withClient { try body($0.database("shop")) }
-    }
-
-    func ids(_ collection: String = "users") throws -> [Int64] {
-      try shop {
-        try $0.find(collection, options: ["sort": ["_id": 1]]).all()
-          .compactMap { $0["_id"]?.integerValue }
-      }
-    }
-
-    func names() throws -> [String] { try shop { try $0.listCollections().map(\.name).sorted() } }
-
-    func journal() throws -> Int { try root.withClient { try Journal(client: $0).open().count } }
-  }
-
   @Test("a collection made anew before the swap is not lost with what it got")
   func recreated() throws {
-    let place = try Place()
+    let place = try OperatorPlace()
     try place.shop { _ = try $0.insert("users", [["_id": 1], ["_id": 2]]) }
     let made = try place.backup()
     try place.shop { _ = try $0.insert("users", [["_id": 3]]) }
@@ -94,7 +39,7 @@ import Testing
 
   @Test("a probe that could not be dropped is not taken for something restored")
   func probe() throws {
-    let place = try Place()
+    let place = try OperatorPlace()
     try place.shop { _ = try $0.insert("users", [["_id": 1]]) }
     let made = try place.backup()
     let root = place.root
@@ -111,7 +56,7 @@ import Testing
 
   @Test("what comes into being while an empty database is restored is not dropped")
   func filledIn() throws {
-    let place = try Place()
+    let place = try OperatorPlace()
     try place.shop {
       _ = try $0.insert("users", [["_id": 1]])
       _ = try $0.insert("orders", [["_id": 1]])
@@ -146,7 +91,7 @@ import Testing
   @Test(
     "an oplog that does not reach back to the safety backup is found before anything is replaced")
   func rolledOver() throws {
-    let place = try Place(oplog: 1)
+    let place = try OperatorPlace(oplog: 1)
     try place.shop { _ = try $0.insert("users", [["_id": 1]]) }
     let made = try place.backup()
     try place.shop { _ = try $0.insert("users", [["_id": 2]]) }

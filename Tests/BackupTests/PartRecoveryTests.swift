@@ -156,6 +156,31 @@ import Testing
     }
   }
 
+  @Test("the plan of a whole recovery names what was made since, and what is replaced")
+  func wholePlan() throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      try shop.server.withDatabase { _ = try $0.insert("carts", [["_id": 1]]) }
+      let state = try shop.state("carts")
+      try shop.spoil("carts")
+      try shop.capture()
+      var options = shop.restoreOptions
+      options.time = .entry(state.time)
+      options.only = [try NamespacePattern(shop.name + ".*")]
+      let runner = RestoreRunner(shop.store, pool: shop.server.pool, options: options)
+      let plan = try runner.plan(nil)
+      #expect(plan.made.map(\.source.collection) == ["carts"])
+      #expect(plan.made.first?.liveCount == 1)
+      #expect(!plan.untouched.contains { $0.collection == "carts" })
+      let report = try runner.run(nil)
+      #expect(try shop.tally("carts") == state.tallies["carts"])
+      // What was live is in the safety backup.
+      let safety = try #require(report.safetyBackup)
+      _ = try shop.restore(safety) { $0.only = [try NamespacePattern(shop.name + ".carts")] }
+      #expect(try shop.server.withDatabase { try $0.find("carts").all() } == [["_id": "spoilt"]])
+    }
+  }
+
   @Test("the plan names what is made, what comes besides, and what would be replaced")
   func plan() throws {
     try Shop.run { shop in

@@ -134,4 +134,40 @@ import Testing
     let whole = try BackupRunner(store, pool: operators, options: backup).run()
     #expect(whole.collections.contains { $0.namespace == "other.a" })
   }
+
+  @Test("who may not know which replica set this is makes no base, and says so; with one he recovers")
+  func base() throws {
+    let place = try OperatorPlace()
+    try place.shop { _ = try $0.insert("users", [["_id": 1]]) }
+    let told = try place.backup()
+    #expect(told.server?.replicaSetID == nil)
+    #expect(told.notices.contains { $0.contains("clusterMonitor") })
+    try Catalog(place.store).remove(told.id)
+    func capture(_ pool: ClientPool) throws {
+      var options = OplogCapture.Options()
+      options.slice = .zero
+      let isDone = Mutex(false)
+      options.sliced = { _ in isDone.withLock { $0 = true } }
+      options.until = { isDone.withLock { $0 } }
+      try OplogCapture(place.store, pool: pool, options: options).run()
+    }
+    let refused = #expect(throws: BackupError.self) { try capture(place.operators) }
+    #expect(refused?.code == .privilege)
+    #expect(refused?.hint?.contains("clusterMonitor") == true)
+
+    var backup = BackupOptions()
+    backup.kind = .database
+    backup.database = "shop"
+    let made = try BackupRunner(place.store, pool: place.root, options: backup).run()
+    #expect(made.notices.isEmpty)
+    try place.shop { _ = try $0.insert("users", [["_id": 2]]) }
+    let time = try place.root.withClient { try #require(try $0.hello().lastWriteTime) }
+    try place.shop { _ = try $0.insert("users", [["_id": 3]]) }
+    try capture(place.root)
+    var options = RestoreOptions()
+    options.workFolder = place.scratch.path
+    options.time = .entry(time)
+    _ = try RestoreRunner(place.store, pool: place.operators, options: options).run(nil)
+    #expect(try place.ids() == [1, 2])
+  }
 }

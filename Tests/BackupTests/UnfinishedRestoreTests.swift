@@ -189,7 +189,7 @@ import Testing
         }
         // As the next run that completes a dead one.
         let asides = Asides(
-          pool: shop.server.pool, options: shop.restoreOptions, temporary: temporary)
+          pool: shop.server.pool, options: shop.restoreOptions, temporary: temporary, own: [])
         #expect(try asides.free(users))
         #expect(asides.swaps.map(\.kept) == [temporary.aside(users, Int(id) - 7)])
       }

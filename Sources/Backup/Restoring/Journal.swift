@@ -91,6 +91,11 @@ struct Journal {
     _ = try client.database(Self.database).update(Self.collection, [change])
   }
 
+  /// Another safety backup has what is still to be replaced.
+  func saved(_ token: String, _ safety: String) throws {
+    try set(token, ["safety": .string(safety)])
+  }
+
   /// Nobody works on it any more: the next run need not ask whether its process is alive.
   func abandon(_ token: String) throws {
     try set(token, ["isAbandoned": true])

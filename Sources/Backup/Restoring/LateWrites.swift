@@ -8,7 +8,7 @@ internal import MongoDB
 /// The oplog tells them by the UUID of the collection that was replaced, also inside transactions.
 /// - Source: consistency.md, "Restore beside, verify, swap".
 struct LateWrites {
-  static let stem = "late-writes.bson"
+  private static let stem = "late-writes"
 
   let client: Client
   let store: any Store
@@ -21,7 +21,16 @@ struct LateWrites {
     return entry?.has("ts") == true
   }
 
+  /// Whether what was written since a safety backup can still be collected.
+  func reaches(_ id: String) throws -> Bool {
+    guard isPossible(), let start = try Catalog(store).set(id)?.manifest?.consistency?.replayStart
+    else { return false }
+    return try ReplicaSet.oldestEntry(client).map { $0 <= start } ?? false
+  }
+
   /// Collects the entries and puts them into the set. A second time does it anew. Blocks.
+  ///
+  /// The set is whole at every moment: it has the file of before until its manifest names the new one.
   ///
   /// - Parameter replaced: UUIDs of the collections that are gone.
   /// - Returns: how many entries.
@@ -40,8 +49,9 @@ struct LateWrites {
     var backup = options.safety
     backup.cancellation = Cancellation()
     let writer = SetWriter(store: store, id: id, options: backup)
+    let before = manifest.files.filter { $0.role == .lateWrites }.map(\.name)
     let file = try writer.file(
-      Self.stem, .lateWrites, compresses: true, isCompressed: true
+      Self.stem(not: before), .lateWrites, compresses: true, isCompressed: true
     ) { sink in
       let cursor = try entries(from: start, isInclusive: consistency.includesReplayStart)
       while let entry = try cursor.next() {
@@ -62,11 +72,28 @@ struct LateWrites {
       try? store.delete(id + "/" + file.name)
       return 0
     }
+    // Of a run that died before its manifest.
+    let strays = try store.list(id, recursively: false).map(\.name).filter { name in
+      name.hasPrefix("\(id)/\(Self.stem)") && !before.contains { name == "\(id)/\($0)" }
+        && name != "\(id)/\(file.name)"
+    }
     manifest.files.removeAll { $0.role == .lateWrites }
     manifest.files.append(file)
-    manifest.notices.append("\(found) entries of the oplog complete it up to the swap")
+    let notice = " entries of the oplog complete it up to the swap"
+    manifest.notices.removeAll { $0.hasSuffix(notice) }
+    manifest.notices.append("\(found)" + notice)
     try store.put(id + "/" + Manifest.name, bytes: SealedText.seal(manifest.document))
+    try? store.delete(all: before.map { "\(id)/\($0)" } + strays)
     return found
+  }
+
+  /// A name that no file of the set has.
+  private static func stem(not taken: [String]) -> String {
+    for number in 1... {
+      let stem = number == 1 ? "\(stem).bson" : "\(stem)-\(number).bson"
+      if !taken.contains(where: { $0.hasPrefix(stem) }) { return stem }
+    }
+    return stem
   }
 
   /// One file of entries, for a restore of such a set.

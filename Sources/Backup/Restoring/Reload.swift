@@ -16,6 +16,8 @@ struct Reload {
   /// SHA-256 of the backup's data: in another store another backup may have the same id.
   var archive: String?
   var renames: [(from: String, to: String)]
+  /// What it is about, to find the slices that have it.
+  var databases: Set<String>?
   var end: (time: Timestamp, isInclusive: Bool)?
   /// UUIDs of what is dropped, buckets for a time-series: what was there before the safety backup. What comes
   /// later is put aside. Nil until that is known.
@@ -42,6 +44,7 @@ struct Reload {
     isWhole = options.inPlace && includes.isEmpty
     archive = manifest.data?.digest.sha256
     renames = options.renames.map { ($0.from, $0.to) }
+    databases = options.databases
     end = options.end
   }
 
@@ -52,6 +55,7 @@ struct Reload {
     out.renames = try renames.map { try NamespaceRename(from: $0.from, to: $0.to) }
     out.time = end.flatMap { $0.isInclusive ? .entry($0.time) : nil }
     out.before = end.flatMap { $0.isInclusive ? nil : $0.time }
+    out.databases = databases
     return out
   }
 
@@ -84,6 +88,9 @@ extension Reload {
     ]
     if let replaced { out.append("replaced", .array(replaced.map { .binary($0) })) }
     if let archive { out.append("archive", .string(archive)) }
+    if let databases {
+      out.append("databases", .array(databases.sorted().map { .string($0) }))
+    }
     if let safety { out.append("safety", .string(safety)) }
     if let end {
       out.append("end", .timestamp(end.time))
@@ -129,6 +136,7 @@ extension Reload {
     end = document["end"]?.timestampValue.map { ($0, document["isInclusive"]?.isTruthy == true) }
     replaced = document["replaced"]?.arrayValue?.compactMap(\.binaryValue)
     archive = document["archive"]?.stringValue
+    databases = document["databases"]?.arrayValue.map { Set($0.compactMap(\.stringValue)) }
     safety = document["safety"]?.stringValue
   }
 }

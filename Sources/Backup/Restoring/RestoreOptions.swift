@@ -21,8 +21,8 @@ public struct RestoreOptions: Sendable {
   public var ledger = "migrations"
   /// What is replaced is backed up first.
   public var safetyBackup = true
-  /// Nobody writes to what is replaced: said by the operator. Without it writers are kept from losing
-  /// a write by an exchange or by blocking them.
+  /// Nobody writes to what is replaced: said by the operator. Without it no write is lost without a word,
+  /// by an exchange, or because the oplog tells what was written.
   public var writersAreStopped = false
   /// A restore of another machine that is not over is dead: said by the operator.
   public var takesOver = false
@@ -91,8 +91,7 @@ public struct RestorePlan: Sendable {
   public var origins: [Item] = []
   /// All names that a replay needs besides those selected, in the oplog.
   var originNames: Set<Namespace> = []
-  /// Selected names that were made after the backup and are there at the moment asked for. Known where a
-  /// part is selected, or nothing of what is selected is in the backup.
+  /// Selected names that were made after the backup and are there at the moment asked for.
   public var made: [Item] = []
   /// In the databases concerned but not in the backup: left as they are.
   public var untouched: [Namespace]
@@ -118,6 +117,8 @@ public struct RestoreReport: Sendable {
   public var documents: Int64 = 0
   /// Users and roles were merged in.
   public var users = false
+  /// Why they were not, although that was asked for; all else is restored.
+  public var usersFailure: (any Error)?
   /// Oplog entries applied.
   public var replayed: Int64 = 0
   /// What was compared with the backup's manifest, and how far, by name.

@@ -43,23 +43,6 @@ struct RestorePlanner {
     return selection
   }
 
-  /// Whether what is selected may have come from what is not, or from nothing that the backup has.
-  func needsHistory(_ manifest: Manifest) throws -> Bool {
-    guard options.end != nil else { return false }
-    // Renames stay inside of a database.
-    let isPart = options.only.contains { pattern in
-      let database = pattern.text.prefix { $0 != "." }
-      return database.contains("*")
-        ? !["*", "*.*"].contains(pattern.text)
-        : pattern.text.dropFirst(database.count) != ".*"
-    }
-    if isPart { return true }
-    let selection = try selection(manifest)
-    return !manifest.collections.contains { collection in
-      !collection.type.isEmpty && Namespace(collection.namespace).map(selection.takes) == true
-    }
-  }
-
   /// - Parameter history: of the oplog that will be replayed.
   func plan(_ set: BackupSet, _ manifest: Manifest, _ history: NamespaceHistory? = nil) throws
     -> RestorePlan
@@ -125,19 +108,29 @@ struct RestorePlanner {
     _ history: NamespaceHistory?, _ selection: NamespaceSelection, _ items: [RestorePlan.Item]
   ) throws -> [RestorePlan.Item] {
     let known = Set(items.map(\.source))
-    return try (history?.made { selection.takes($0) } ?? []).filter { !known.contains($0) }
-      .map { source in
-        var item = RestorePlan.Item(
-          source: source, target: try selection.target(of: source),
-          way: options.inPlace ? .inPlace : .swap, count: 0, bytes: 0, liveCount: nil, expiries: [])
-        let database = client.database(item.target.database)
-        let found = try database.listCollections(
-          filter: ["name": .string(item.target.collection)])
-        if let live = found.first {
-          item.liveCount = live.type == .view ? 0 : try database.estimatedCount(live.name)
+    let made = (history?.made { selection.takes($0) } ?? []).filter { source in
+      // What another restore had loaded at that moment is dropped again.
+      !known.contains(source) && !source.collection.hasPrefix(Temporary.prefix)
+    }
+    return try made.map { source in
+      var item = RestorePlan.Item(
+        source: source, target: try selection.target(of: source),
+        way: options.inPlace ? .inPlace : .swap, count: 0, bytes: 0, liveCount: nil, expiries: [])
+      let database = client.database(item.target.database)
+      let found = try database.listCollections(filter: ["name": .string(item.target.collection)])
+      if let live = found.first {
+        // A replay makes it without dropping anything first, and only a collection can be put aside.
+        guard !options.inPlace || live.type == .collection else {
+          throw BackupError(
+            .conflict,
+            "a view or a time-series has the name of what was made after the backup: in place it is not "
+              + "replaced", namespace: item.target.description,
+            hint: "drop it, or leave --in-place out")
         }
-        return item
+        item.liveCount = live.type == .view ? 0 : try database.estimatedCount(live.name)
       }
+      return item
+    }
   }
 
   /// In place everything goes where it is live.

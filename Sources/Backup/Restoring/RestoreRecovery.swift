@@ -11,6 +11,8 @@ struct RestoreRecovery {
   var store: (any Store)?
   /// Loads what an entry of the journal says that was to be loaded in place.
   var reload: ((Document) throws -> Void)?
+  /// Backs databases up before more of them is replaced for a backup's sake; nil when that is not wanted.
+  var save: ((_ backup: String, _ databases: Set<String>) throws -> String?)?
 
   /// Drops what was loaded by a run that died before its first swap; completes one that died after it,
   /// when it was at work on the same databases. Others are not ours to change.
@@ -64,6 +66,7 @@ struct RestoreRecovery {
   }
 
   private func complete(_ document: Document, _ token: String, isSwapping: Bool) throws {
+    let journal = Journal(client: client)
     if isSwapping {
       options.notice?("an earlier restore died while it swapped: completing it")
       let swaps = (document["swaps"]?.arrayValue ?? []).compactMap { value in
@@ -72,8 +75,8 @@ struct RestoreRecovery {
       let way =
         document["way"]?.stringValue.flatMap { Swapper.Way(rawValue: $0) } ?? .replaceCollecting
       let swapper = Swapper(client: client, options: options)
-      let journal = Journal(client: client)
       for swap in swaps { try requireOwn(swap, token) }
+      if way == .replaceCollecting { try saveAgain(document, token, swaps, swapper) }
       for swap in try swaps.filter({ try isPossible($0, swapper) }) {
         let notices = try swapper.swap(swap, way) { try journal.replacing(token, swap.target, $0) }
         for notice in notices { options.notice?(notice) }
@@ -86,13 +89,81 @@ struct RestoreRecovery {
     }
     do {
       try addLateWrites(token)
-      try reload?(document)
-    } catch let error as BackupError {
-      // What the oplog, or the store, does not have any more can never be done.
-      guard options.takesOver, error.code == .gap || error.code == .conflict else { throw error }
-      options.notice?("\(error.message): left as it is")
+      try reload?(try journal.entry(token) ?? document)
+    } catch {
+      let safety = try journal.entry(token).flatMap(Self.safety)
+      guard Self.isFinal(error) else { throw error }
+      guard options.takesOver else { throw Self.adding(Self.wayOut(safety), to: error) }
+      options.notice?("\(error): left as it is")
+      if let safety { options.notice?("what was there before is in \(safety)") }
     }
   }
+
+  /// A swap drops what is live. What was written to it since its safety backup must be in one: the oplog may not
+  /// reach back any more.
+  private func saveAgain(
+    _ document: Document, _ token: String, _ swaps: [Journal.Swap], _ swapper: Swapper
+  ) throws {
+    guard let safety = document["safety"]?.stringValue, let save, let store else { return }
+    let isLeft = try swaps.contains { swap in
+      let live = try swapper.uuid(swap.target)
+      return live != nil && live != swap.uuid
+    }
+    guard isLeft, try !LateWrites(client: client, store: store, options: options).reaches(safety)
+    else { return }
+    options.notice?(
+      "what was written after \(safety) cannot be collected any more: backing up again what is replaced "
+        + "now")
+    let databases = (document["databases"]?.arrayValue ?? []).compactMap(\.stringValue)
+    guard let again = try save(document["backup"]?.stringValue ?? "a backup", Set(databases)) else {
+      return
+    }
+    try Journal(client: client).saved(token, again)
+  }
+
+  // MARK: - What cannot be completed
+
+  private static func safety(_ entry: Document) -> String? {
+    entry["reload"]?.documentValue.flatMap { Reload($0) }?.safety ?? entry["safety"]?.stringValue
+  }
+
+  /// Whether the next run would meet the same: what the oplog, or the store, does not have any more can never
+  /// be done.
+  private static func isFinal(_ error: any Error) -> Bool {
+    switch error {
+    case let error as BackupError:
+      ![.cancelled, .locked, .store, .program, .notReady].contains(error.code)
+    case let error as DumpError: ![.cancelled, .file].contains(error.code)
+    case let error as MongoError:
+      !error.isNetwork && !error.isNotPrimary
+        && ![.unreachable, .cancelled, .leaseLost, .timedOut, .writeConcern].contains(error.kind)
+    default: false
+    }
+  }
+
+  private static func wayOut(_ safety: String?) -> String {
+    "--take-over gives up what cannot be completed of the earlier restore"
+      + (safety.map { "; what was there before it is in \($0)" } ?? "")
+  }
+
+  private static func adding(_ hint: String, to error: any Error) -> any Error {
+    func joined(_ before: String?) -> String { before.map { "\($0); \(hint)" } ?? hint }
+    if var error = error as? BackupError {
+      error.hint = joined(error.hint)
+      return error
+    }
+    if var error = error as? DumpError {
+      error.hint = joined(error.hint)
+      return error
+    }
+    if var error = error as? MongoError {
+      error.hint = joined(error.hint)
+      return error
+    }
+    return error
+  }
+
+  // MARK: - Swaps
 
   /// Whether a swap can still be made, and would replace what it was meant to.
   private func isPossible(_ swap: Journal.Swap, _ swapper: Swapper) throws -> Bool {
@@ -201,7 +272,8 @@ struct RestoreRecovery {
 
   /// Of another machine nothing can be known.
   private func isAlive(_ holder: LockHolder) -> Bool {
-    holder.host != Machine.host || !holder.isStale(now: Moment.now(), patience: .max)
+    holder.host != Machine.host
+      || !holder.isStale(now: Moment.now(), patience: .max, isRenewed: false)
   }
 
   private func busy(_ holder: LockHolder) -> BackupError {

@@ -37,15 +37,19 @@ extension RestoreRunner {
     return selection
   }
 
-  /// As mongorestore without `--drop`: those of the backup become what they were, others stay.
-  func mergeUsers(_ manifest: Manifest) throws {
+  /// As mongorestore without `--drop`: those of the backup become what they were, others stay. All else is
+  /// restored by then: what fails is told.
+  func mergeUsers(_ manifest: Manifest, _ report: inout RestoreReport) {
     options.notice?("merging users and roles")
-    let none = NamespaceSelection(
-      includes: [try NamespacePattern(Journal.database + ".none")])
-    var ignored = RestoreReport(backup: manifest.id)
-    _ = try load(
-      manifest, nil, [], selection: none, withholdsExpiry: false, &ignored,
-      users: manifest.database.map { .database($0) } ?? .whenWhole)
+    do {
+      let none = NamespaceSelection(
+        includes: [try NamespacePattern(Journal.database + ".none")])
+      var ignored = RestoreReport(backup: manifest.id)
+      _ = try load(
+        manifest, nil, [], selection: none, withholdsExpiry: false, &ignored,
+        users: manifest.database.map { .database($0) } ?? .whenWhole)
+      report.users = true
+    } catch { report.usersFailure = error }
   }
 
   /// Loads, compares what was loaded with the manifest, and replays over it.

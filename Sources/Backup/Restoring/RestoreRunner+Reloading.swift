@@ -16,7 +16,8 @@ extension RestoreRunner {
     // Whatever is wrong with it shows before anything is dropped.
     let taken = try manifest.map { try selection(of: reload, temporary, $0, oplog) }
     try dropReplaced(by: reload, token, &report)
-    let asides = Asides(pool: pool, options: options, temporary: temporary)
+    let asides = Asides(
+      pool: pool, options: options, temporary: temporary, own: reload.targets)
     try makeViews(reload.late, asides, &report)
     if reload.loadsDocuments, let manifest, let taken {
       let targets = Set(reload.items.map(\.target))
@@ -48,6 +49,11 @@ extension RestoreRunner {
         try collectEarly([], reload, report.safetyBackup, client)
       }
       if reload.replaced == nil { reload.replaced = try uuids(reload.targets) }
+      if let target = try newSeries(reload) {
+        throw BackupError(
+          .conflict, "a time-series has been made anew since it was backed up",
+          namespace: target.description)
+      }
       reload.safety = report.safetyBackup
       if reload.replaced?.isEmpty == false { try warn(client, &report) }
       try journal.reloading(token, reload)
@@ -99,21 +105,47 @@ extension RestoreRunner {
     options.notice?(text)
   }
 
-  /// Does what a run that died has not done any more. What is there now may have been written to
-  /// since, and is backed up before it is loaded anew.
+  /// What is there now is backed up before it is loaded anew, where the oplog may not tell what was written to
+  /// it since, and where it has been made since.
+  private func saveAgain(_ reload: inout Reload, _ entry: Document, _ report: inout RestoreReport)
+    throws
+  {
+    report.safetyBackup = reload.safety ?? entry["safety"]?.stringValue
+    let isDropped = entry["state"]?.stringValue == Journal.State.reloading.rawValue
+    let isSaved = try report.safetyBackup.map { safety in
+      try pool.withClient { client in
+        try LateWrites(client: client, store: store, options: options).reaches(safety)
+      }
+    }
+    guard try isDropped || isSaved == false || newSeries(reload) != nil else { return }
+    reload.replaced = try uuids(reload.targets)
+    report.safetyBackup = try safety(
+      report.backup, Set(try live(reload.targets).map(\.database)))
+  }
+
+  /// A time-series that has taken the name of one that is replaced, and is in no safety backup.
+  private func newSeries(_ reload: Reload) throws -> Namespace? {
+    guard let replaced = reload.replaced else { return nil }
+    return try pool.withClient { client in
+      try reload.targets.first { target in
+        let found = try client.database(target.database).listCollections(
+          filter: ["name": .string(target.collection)])
+        guard found.first?.type == .timeseries else { return false }
+        return try Self.dataUUID(target, client).map { !replaced.contains($0) } ?? false
+      }
+    }
+  }
+
+  /// Does what a run that died has not done any more.
   /// - Throws: ``BackupError`` `.conflict` when its backup is not in this store.
   func completeReload(_ entry: Document) throws {
     guard let token = entry["_id"]?.stringValue, let id = entry["backup"]?.stringValue,
       var reload = entry["reload"]?.documentValue.flatMap({ Reload($0) }), !reload.isEmpty
     else { return }
     var report = RestoreReport(backup: id)
-    report.safetyBackup = entry["safety"]?.stringValue
     let again = RestoreRunner(store, pool: pool, options: try reload.options(options))
-    if entry["state"]?.stringValue == Journal.State.reloading.rawValue {
-      reload.replaced = try uuids(reload.targets)
-      report.safetyBackup = try again.safety(id, Set(try live(reload.targets).map(\.database)))
-    }
     guard reload.loadsDocuments else {
+      try again.saveAgain(&reload, entry, &report)
       return try again.reload(reload, token, nil, nil, &report)
     }
     guard let set = try Catalog(store).set(id), set.isGood,
@@ -130,9 +162,11 @@ extension RestoreRunner {
     try Verifier(store, age: options.age, cancellation: options.cancellation)
       .verify(id, depth: .checksums)
     let oplog =
-      try ReplaySource.make(store, set, again.options)
-      ?? LateWrites.source(set, store, again.options)
+      reload.end == nil
+      ? try LateWrites.source(set, store, again.options)
+      : try ReplaySource.make(store, set, again.options)
     defer { oplog?.remove() }
+    try again.saveAgain(&reload, entry, &report)
     try again.reload(reload, token, manifest, oplog, &report)
   }
 

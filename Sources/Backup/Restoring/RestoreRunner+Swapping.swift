@@ -104,7 +104,7 @@ extension RestoreRunner {
   ) throws {
     guard let safety else { return }
     let late = LateWrites(client: client, store: store, options: options)
-    let replaced = try reload.targets.compactMap { try Self.dataUUID($0, client) }
+    let replaced = try reload.replaced ?? uuids(reload.targets)
     guard !swaps.isEmpty || (!replaced.isEmpty && late.isPossible()) else { return }
     options.notice?("collecting what was written since the safety backup")
     _ = try late.add(to: safety, replaced: Set(replaced + swaps.flatMap(\.replaced)))

@@ -26,9 +26,9 @@ public struct RestoreRunner: Sendable {
     let set = try choose(id)
     planned.keep(set: set.id, for: id)
     let manifest = try set.readManifest()
-    guard try needsHistory(manifest) else { return try plan(set, manifest, nil) }
-    // A store that only this reads may not be written to.
-    let use = try? use(set)
+    guard options.end != nil else { return try plan(set, manifest, nil) }
+    // A store that only this reads may not be written to. A plan that dies leaves nothing to complete.
+    let use = try? use(set, purpose: "\(options.area) plan")
     defer { use?.end() }
     let oplog = try source(of: set)
     if let oplog { planned.keep(oplog, of: set.id) }
@@ -44,23 +44,18 @@ public struct RestoreRunner: Sendable {
   }
 
   /// Nothing that the restore reads is pruned meanwhile.
-  private func use(_ set: BackupSet) throws -> StoreUse {
+  private func use(_ set: BackupSet, purpose: String) throws -> StoreUse {
     try StoreUse(
       store, sets: [set.id],
       oplogFrom: options.end.flatMap { _ in set.manifest?.consistency?.replayStart },
-      purpose: options.area)
+      purpose: purpose)
   }
 
-  /// Whether the plan depends on what the oplog does to names.
-  private func needsHistory(_ manifest: Manifest) throws -> Bool {
-    try pool.withClient { client in
-      try RestorePlanner(client: client, options: options).needsHistory(manifest)
-    }
-  }
-
+  /// Of a recovery; nil when it ends where the set does.
   private func source(of set: BackupSet) throws -> ReplaySource? {
+    guard options.end != nil else { return nil }
     if let source = planned.take(set.id) { return source }
-    options.notice?("reading the captured oplog for renames")
+    options.notice?("reading the captured oplog")
     return try ReplaySource.make(store, set, options, planned.takeChains())
   }
 
@@ -74,15 +69,16 @@ public struct RestoreRunner: Sendable {
     // Read again: another restore may have added late writes to it.
     let set = try planned.set(for: id).map { try Catalog(store).find($0) } ?? choose(id)
     let manifest = try set.readManifest()
-    let use = try use(set)
+    let use = try use(set, purpose: options.area)
     defer { use.end() }
-    var oplog = try needsHistory(manifest) ? source(of: set) : nil
+    var oplog = try source(of: set)
     defer { oplog?.remove() }
     let history = try oplog?.history(options.cancellation)
     let databases = try plan(set, manifest, history).databases
     try pool.withClient { client in
-      try RestoreRecovery(client: client, options: options, store: store, reload: completeReload)
-        .run(databases: databases)
+      try RestoreRecovery(
+        client: client, options: options, store: store, reload: completeReload, save: safety
+      ).run(databases: databases)
     }
     let plan = try plan(set, manifest, history)
     for warning in plan.warnings { options.notice?(warning) }
@@ -90,11 +86,7 @@ public struct RestoreRunner: Sendable {
     try Verifier(store, age: options.age, cancellation: options.cancellation)
       .verify(plan.backup.id, depth: .checksums)
 
-    if oplog == nil {
-      oplog =
-        try ReplaySource.make(store, plan.backup, options, planned.takeChains())
-        ?? LateWrites.source(plan.backup, store, options)
-    }
+    if options.end == nil { oplog = try LateWrites.source(plan.backup, store, options) }
     var report = RestoreReport(backup: plan.backup.id)
     let temporary = Temporary()
     let isWhole = manifest.database == nil && options.only.isEmpty
@@ -122,13 +114,10 @@ public struct RestoreRunner: Sendable {
       try reload(rest, temporary.token, manifest, oplog, &report)
       try pool.withClient { try Journal(client: $0).end(temporary.token) }
     } catch {
-      throw leave(temporary, after: error)
-    }
-    if options.users, plan.users > 0 {
-      try mergeUsers(manifest)
-      report.users = true
+      throw leave(temporary, after: error, use, report.safetyBackup)
     }
     if endsTimeline { try leave(mark, .after, &report) }
+    if options.users, plan.users > 0 { mergeUsers(manifest, &report) }
     report.durationMilliseconds = Moment.ticks() - ticks
     return report
   }
@@ -167,7 +156,7 @@ public struct RestoreRunner: Sendable {
     }
     let sets = try catalog.sets()
     var scope = RecoveryScope(databases: options.databases, replicaSetID: options.replicaSetID)
-    if scope.replicaSetID == nil, let live = try pool.withClient({ try ReplicaSet.id($0) }),
+    if scope.replicaSetID == nil, let live = try liveReplicaSet(),
       // Not the safety backup of an earlier restore to this server.
       sets.contains(where: {
         RestorableWindows.isBase($0) && $0.manifest?.server?.replicaSetID == live
@@ -178,6 +167,14 @@ public struct RestoreRunner: Sendable {
     let chains = try SliceCatalog(store).chains()
     planned.keep(chains)
     return try RestorableWindows.base(for: end.time, sets, chains, scope: scope)
+  }
+
+  /// Nil also where this user may not know: then the backups must not be of several.
+  private func liveReplicaSet() throws -> String? {
+    do { return try pool.withClient { try ReplicaSet.id($0) } } catch let error as BackupError {
+      guard error.code == .privilege else { throw error }
+      return nil
+    }
   }
 
   // MARK: - Beside and swap
@@ -243,15 +240,18 @@ public struct RestoreRunner: Sendable {
   }
 
   /// Before the journal says `swapping` it is enough to drop what was loaded; after it the next run
-  /// completes.
-  private func leave(_ temporary: Temporary, after error: any Error) -> any Error {
+  /// completes, with the same set and slices.
+  private func leave(
+    _ temporary: Temporary, after error: any Error, _ use: StoreUse, _ safety: String?
+  ) -> any Error {
     do {
       return try pool.withClient { client in
         let journal = Journal(client: client)
         guard let entry = try journal.entry(temporary.token) else { return error }
         guard entry["state"]?.stringValue == Journal.State.loading.rawValue else {
+          use.leave()
           try journal.abandon(temporary.token)
-          return Self.unfinished(error)
+          return Self.unfinished(error, safety)
         }
         try RestoreRecovery(client: client, options: options).drop(temporary.stem)
         try journal.end(temporary.token)
@@ -259,12 +259,15 @@ public struct RestoreRunner: Sendable {
       }
     } catch _ {
       // The next run does it.
-      return Self.unfinished(error)
+      use.leave()
+      return Self.unfinished(error, safety)
     }
   }
 
-  private static func unfinished(_ error: any Error) -> any Error {
-    let hint = "run the same restore again: it completes, or takes back, what this one has begun"
+  private static func unfinished(_ error: any Error, _ safety: String?) -> any Error {
+    let hint =
+      "run the same restore again: it completes, or takes back, what this one has begun"
+      + (safety.map { "; what was there before is in \($0)" } ?? "")
     if var error = error as? BackupError {
       error.hint = error.hint ?? hint
       return error
@@ -284,7 +287,7 @@ public struct RestoreRunner: Sendable {
 
   private func safety(_ plan: RestorePlan, _ more: [Namespace]) throws -> String? {
     let databases = Set(
-      plan.items.filter { $0.liveCount != nil }.map(\.target.database) + more.map(\.database))
+      plan.results.filter { $0.liveCount != nil }.map(\.target.database) + more.map(\.database))
     return try safety(plan.backup.id, databases)
   }
 

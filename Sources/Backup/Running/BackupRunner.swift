@@ -197,7 +197,14 @@ public struct BackupRunner: Sendable {
     case .replicaSet(let name):
       described.topology = "replicaSet"
       described.replicaSet = name
-      described.replicaSetID = try? pool.withClient { try ReplicaSet.id($0) }
+      do { described.replicaSetID = try pool.withClient { try ReplicaSet.id($0) } } catch {
+        guard options.takesData else { break }
+        let text =
+          "which replica set this is cannot be read, so that recovery to a moment cannot begin with this "
+          + "backup: grant the user the role clusterMonitor"
+        manifest.notices.append(text)
+        options.notice?(text)
+      }
     }
     manifest.server = described
   }
@@ -344,8 +351,15 @@ public struct BackupRunner: Sendable {
 enum ReplicaSet {
   /// The id that a replica set got when it was initiated; nil on a standalone.
   static func id(_ client: Client) throws -> String? {
-    // Readable with `backup`; replSetGetConfig needs more.
-    let document = try client.database("local").findOne("system.replset")
+    let document: Document?
+    do throws(MongoError) {
+      document = try client.database("local").findOne("system.replset")
+    } catch {
+      guard error.kind == .privilege else { throw error }
+      throw BackupError(
+        .privilege, "this user may not read which replica set this is (local.system.replset)",
+        hint: "grant it the role clusterMonitor", cause: error)
+    }
     guard case .objectID(let id)? = document?["settings"]?.documentValue?["replicaSetId"] else {
       return nil
     }

@@ -37,11 +37,11 @@ public struct LockHolder: Sendable, Hashable {
   }
 
   /// Whether it may be of this machine before it was started again. Another machine may have its name.
-  private var isOfEarlierStart: Bool {
+  private func isOfEarlierStart(_ isRenewed: Bool) -> Bool {
     guard host == Machine.host, !bootID.isEmpty, !Machine.bootID.isEmpty, bootID != Machine.bootID,
       let started = Machine.started
     else { return false }
-    return heartbeat + Self.renewals < started
+    return heartbeat + (isRenewed ? Self.renewals : 0) < started
   }
 
   /// Seconds: one that lives renews its heartbeat within this.
@@ -86,12 +86,13 @@ public struct LockHolder: Sendable, Hashable {
   ///
   /// Where its process can be seen that is certain; any other lock is stale when it has not been renewed
   /// for `patience` seconds.
-  func isStale(now: Int64, patience: Int64) -> Bool {
+  /// - Parameter isRenewed: false for one whose heartbeat stays as it was taken.
+  func isStale(now: Int64, patience: Int64, isRenewed: Bool = true) -> Bool {
     if isVisible {
       guard let start = Machine.startOf(pid) else { return true }
       return processStart != 0 && start != processStart
     }
-    return isOfEarlierStart || now - heartbeat > patience
+    return isOfEarlierStart(isRenewed) || now - heartbeat > patience
   }
 }
 
@@ -105,8 +106,8 @@ public final class StoreLock: Sendable {
   static let patience: Int64 = 600
   /// Milliseconds: a holder that lives renews its lock within this.
   static let watching: Int64 = 45_000
-  /// Who works in these areas only reads the store, and does so without a lock where it cannot be written: a
-  /// restore from a read-only copy must be possible.
+  /// Who works in these areas reads the store, writes to it only what is of use in it, and does without a lock
+  /// where the file system is read-only: a restore from such a copy must be possible.
   private static let readers: Set<String> = ["restore", "drill"]
 
   private let store: any Store

@@ -49,16 +49,25 @@ final class StoreUse: Sendable {
   deinit { end() }
 
   func end() {
+    guard stop() else { return }
+    try? store.delete(name)
+  }
+
+  /// Leaves the claim as one who died would: whoever completes what was begun needs the same.
+  func leave() { _ = stop() }
+
+  /// - Returns: false when it was over already.
+  private func stop() -> Bool {
     let wasOver = isOver.withLock { isOver in
       defer { isOver = true }
       return isOver
     }
-    guard !wasOver else { return }
+    guard !wasOver else { return false }
     renewer.withLock { worker in
       worker?.join()
       worker = nil
     }
-    try? store.delete(name)
+    return true
   }
 
   /// All that is in use; what the dead have named is removed.

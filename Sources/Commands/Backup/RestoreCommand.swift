@@ -161,6 +161,12 @@ struct RestoreCommand: LeafCommand {
         context.console.warn(
           "the old timeline ends here: recovery to a later moment needs a new base")
       }
+      if let failure = report.usersFailure {
+        let words = ErrorReport(failure, stopped: context.cancellation.reason)
+        context.console.warn(
+          "all is restored but users and roles, which were not merged in: \(words.message)")
+        return .partlyDone
+      }
       context.console.next(report.endsTimeline ? "martlet backup run" : "martlet validate after")
       return .done
     } catch {

@@ -67,7 +67,8 @@ public struct LoadOptions: Sendable {
   public var usersAndRoles = UserLoading.whenWhole
   /// Told of each document that failed, as it happens.
   public var failed: (@Sendable (FailedDocument) -> Void)?
-  /// Asked, instead of a drop, to free a name that somebody has taken; false when it cannot.
+  /// Asked, instead of a drop, to free a name that somebody has taken; false when it cannot: then a replay
+  /// drops what is there, and a load ends.
   public var freesName: (@Sendable (Namespace) throws -> Bool)?
   /// Called when all documents and views are in the server, before the oplog is replayed over them.
   public var beforeReplay: (@Sendable (LoadSummary) throws -> Void)?

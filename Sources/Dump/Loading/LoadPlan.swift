@@ -154,7 +154,10 @@ struct CollectionCreator {
           try accept(item)
           return false
         }
-        if try !frees(item.target) { try database.drop(name, options: write) }
+        guard try !frees(item.target) else { continue }
+        throw DumpError(
+          .conflict, "somebody has made a view or a time-series of that name meanwhile",
+          namespace: item.target.description)
       }
     }
     throw DumpError(
