@@ -63,7 +63,8 @@ public protocol Store: Sendable {
 extension Store {
   public func lastChange(in folder: String) -> Int64? { nil }
 
-  /// True when this user cannot write it. Blocks for a moment.
+  /// True when its file system is read-only, or closed to this user; what a remote store allows is not known.
+  /// Blocks for a moment.
   public func isReadOnly() -> Bool {
     let name = "locks/probe/" + String(UInt64.random(in: 0...UInt64.max), radix: 16) + ".json"
     do throws(BackupError) {
