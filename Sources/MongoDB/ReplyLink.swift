@@ -77,11 +77,13 @@ final class ReplyLink: @unchecked Sendable {
     let wanted = vectors.reduce(0) { $0 + $1.iov_len }
     if restStart < rest.count { return handOut(vectors, wanted) }
     let isLength = isOpen && wanted == 4 && vectors.count == 1
+    // Kept from before: where the bytes come in pieces, libmongoc moves the vector's own on.
+    let start = vectors.first?.iov_base
     let got = mongoc_stream_readv(base, vectors.baseAddress, vectors.count, wanted, timeout)
-    guard isLength, got == 4, let first = vectors[0].iov_base else { return got }
-    let length = Int(Int32(littleEndian: first.loadUnaligned(as: Int32.self)))
+    guard isLength, got == 4, let start else { return got }
+    let length = Int(Int32(littleEndian: start.loadUnaligned(as: Int32.self)))
     guard (Self.smallest...Self.largest).contains(length) else { return got }
-    return readWhole(base, length, first, timeout) ? got : -1
+    return readWhole(base, length, start, timeout) ? got : -1
   }
 
   /// Reads a message whose length is known, takes its batch out, and corrects the length.

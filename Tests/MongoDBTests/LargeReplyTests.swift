@@ -1,7 +1,9 @@
 import BSON
-import MongoDB
+import Foundation
 import TestSupport
 import Testing
+
+@testable import MongoDB
 
 /// The batch of a large reply does not go through libmongoc.
 @Suite struct LargeReplyTests {
@@ -56,6 +58,42 @@ import Testing
           ["find": "c", "filter": ["size": 40_000]], on: server.databaseName)
         let documents = reply["cursor"]?.documentValue?["firstBatch"]?.arrayValue
         #expect(documents?.count == 12)
+      }
+    }
+  }
+
+  /// Reads everything, and expects that libmongoc had no large batch.
+  private func readTaken(_ database: Database, batchSize: Int) throws {
+    let cursor = try database.find("c", options: ["batchSize": .integer(batchSize)])
+    var documents: [Document] = []
+    func take(_ batch: RawBatch) throws {
+      let reply = try #require(batch.owner as? Reply)
+      #expect((reply.batch != nil) == (batch.byteCount >= 64 << 10))
+      var iterator = batch.makeIterator()
+      while let raw = try iterator.next() { documents.append(try Document(bytes: [UInt8](raw))) }
+    }
+    while try cursor.nextBatch(take) != nil {}
+    check(documents)
+  }
+
+  @Test("a reply whose length comes in pieces is read as any other")
+  func pieces() throws {
+    try TestServer.run { server in
+      try server.withDatabase { try fill($0) }
+      let host = try #require(ConnectionSettings(uri: server.uri).hosts.first)
+      let script = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "Fixtures/trickle.py").path
+      let proxy = try ChildProcess(
+        TestServer.environment("MARTLET_TEST_PYTHON"), [script, host])
+      defer { proxy.kill(9) }
+      #expect(proxy.waitFor("."))
+      let port = proxy.stdoutSoFar.filter(\.isNumber)
+      let settings = try ConnectionSettings(
+        uri: "mongodb://127.0.0.1:\(port)/?directConnection=true&socketTimeoutMS=30000")
+      try ClientPool(settings).withClient { (client: Client) throws -> Void in
+        for size in [1, 2, 7, 100] {
+          try readTaken(client.database(server.databaseName), batchSize: size)
+        }
       }
     }
   }
