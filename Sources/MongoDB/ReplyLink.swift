@@ -142,10 +142,10 @@ final class ReplyLinks: Sendable {
   /// The link of a client that was taken from the pool.
   func link(of client: OpaquePointer) -> ReplyLink {
     links.withLock { links in
-      if let link = links[UInt(bitPattern: client)] { return link }
-      let link = ReplyLink(client: client)
-      link.install()
+      let link = links[UInt(bitPattern: client)] ?? ReplyLink(client: client)
       links[UInt(bitPattern: client)] = link
+      // Each time: with `minPoolSize` the pool ends clients, and a new one may have the place of an old.
+      link.install()
       return link
     }
   }

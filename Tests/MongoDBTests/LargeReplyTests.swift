@@ -98,6 +98,23 @@ import Testing
     }
   }
 
+  @Test("clients that a pool ends and makes anew read like those before them")
+  func newClients() throws {
+    try TestServer.run { server in
+      try server.withDatabase { try fill($0) }
+      let separator = server.uri.contains("?") ? "&" : "?"
+      let settings = try ConnectionSettings(uri: server.uri + separator + "minPoolSize=1")
+      let pool = try ClientPool(settings)
+      for _ in 0..<10 {
+        // Two at a time: when both have gone back, one of them is ended.
+        let clients = [try pool.takeClient(), try pool.takeClient()]
+        for client in clients {
+          try readTaken(client.database(server.databaseName), batchSize: 13)
+        }
+      }
+    }
+  }
+
   @Test("a cursor goes on after a connection that broke while a large reply was due")
   func brokenConnection() throws {
     let host = try PrivateServer()
