@@ -11,13 +11,21 @@ import Testing
 @Suite struct RecordRangeTests {
   private static let count = 5000
 
-  /// About 10 MB; `_id`s of several types, in no order.
+  /// About 10 MB; `_id`s of several types, in no order, and fields of a name that the server gives numbers.
   private func fill(_ server: TestServer) throws {
     let pad = Value.string(String(repeating: "x", count: 2000))
     try server.withDatabase { database in
       for start in stride(from: 0, to: Self.count, by: 1000) {
         _ = try database.insert(
-          "c", (start..<start + 1000).map { ["_id": Self.id($0), "n": .integer($0), "pad": pad] })
+          "c",
+          (start..<start + 1000).map { n in
+            let own: Value = n % 2 == 0 ? "own" : .integer(n)
+            return switch n % 3 {
+            case 0: ["_id": Self.id(n), "n": .integer(n), "pad": pad]
+            case 1: ["_id": Self.id(n), "$recordId": own, "n": .integer(n), "pad": pad]
+            default: ["_id": Self.id(n), "n": .integer(n), "pad": pad, "$recordId": own]
+            }
+          })
       }
       _ = try database.delete("c", [["q": ["n": ["$mod": [11, 3]]], "limit": 0]])
     }
@@ -51,7 +59,7 @@ import Testing
     }
   }
 
-  private func documents(_ path: String) throws -> [Document] {
+  static func documents(_ path: String) throws -> [Document] {
     let found = Mutex<[Document]>([])
     var inspector = Inspector()
     inspector.document = { _, bytes in
@@ -62,7 +70,7 @@ import Testing
     return found.withLock { $0 }
   }
 
-  private static func sorted(_ documents: [Document]) -> [[UInt8]] {
+  static func sorted(_ documents: [Document]) -> [[UInt8]] {
     documents.map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) }
   }
 
@@ -73,7 +81,7 @@ import Testing
       let before = try server.withDatabase { try $0.find("c").all() }
       let summary = try dump(server, scratch.file("a")) { try Self.change(server) }
       #expect(summary.mode == .snapshot)
-      #expect(Self.sorted(try documents(scratch.file("a"))) == Self.sorted(before))
+      #expect(Self.sorted(try Self.documents(scratch.file("a"))) == Self.sorted(before))
     }
   }
 
@@ -114,7 +122,7 @@ import Testing
           ["errorCode": 239, "namespace": .string(server.databaseName + ".c")])
       }
       #expect(summary.mode == .oplog)
-      let ids = try documents(scratch.file("a")).compactMap { $0["_id"] }
+      let ids = try Self.documents(scratch.file("a")).compactMap { $0["_id"] }
       #expect(Set(ids.map { "\($0)" }).count == ids.count)
       let loaded = try server.loadCopy(.archive(path: scratch.file("a"))) {
         $0.replaysOplog = true
@@ -140,7 +148,7 @@ import Testing
           ["errorCode": 43, "namespace": .string(server.databaseName + ".c")])
       }
       #expect(summary.mode == .snapshot)
-      #expect(Self.sorted(try documents(scratch.file("a"))) == Self.sorted(before))
+      #expect(Self.sorted(try Self.documents(scratch.file("a"))) == Self.sorted(before))
     }
   }
 }

@@ -33,6 +33,20 @@ struct RecordEnd {
 }
 
 extension CollectionReader {
+  /// The number of a batch's last record, from where the reading can go on; nil behind the last batch.
+  /// - Throws: ``DumpError`` `.inconsistent` when the member gives none.
+  func place(of cursor: Cursor, _ collection: PlannedCollection) throws(DumpError) -> Int64? {
+    if let number = cursor.resumeToken?["$recordId"]?.integerValue { return number }
+    guard cursor.isOpen else { return nil }
+    throw unnumbered(collection)
+  }
+
+  private func unnumbered(_ collection: PlannedCollection) -> DumpError {
+    DumpError(
+      .inconsistent, "the server does not give the numbers of records",
+      namespace: collection.namespace.description, hint: "dump with --no-consistent")
+  }
+
   /// The rest of a range of records when its snapshot is gone. The documents at its ends may be gone too,
   /// so each one is asked for its number, which is taken off again.
   func readNumbered(
@@ -41,7 +55,9 @@ extension CollectionReader {
   ) throws {
     let item = ReadItem(collection: 0)
     var find = command(item, collection, level)
-    find.append("showRecordId", true)
+    // By a name that no document has: `showRecordId` replaces a document's own field `$recordId`.
+    let field = "record_\(UInt64.random(in: 0 ... .max))"
+    find.append("projection", [field: ["$meta": "recordId"]])
     let cursor = try numberedCursor(find, records, collection, position.record ?? records.after)
     cursor.batchSize = ReplySize(collection).documents
     while true {
@@ -52,11 +68,11 @@ extension CollectionReader {
       let got: Void? = try cursor.nextBatch { batch in
         try RawDocuments.forEach(in: batch) { raw in
           let document = try Document(bytes: [UInt8](raw))
-          guard let number = document["$recordId"]?.integerValue else { return }
+          guard let number = document[field]?.integerValue else { throw unnumbered(collection) }
           if let last = records.last, number > last.record { isAtEnd = true }
           if let after = position.record ?? records.after, number <= after { return }
           if isAtEnd { return }
-          let plain = document.filteringElements { !$0.isNamed("$recordId") }
+          let plain = document.filteringElements { !$0.isNamed(field) }
           try plain.bytes.withUnsafeBytes { try add($0, collection, &position) }
           position.record = number
           count += 1
