@@ -12,7 +12,7 @@ struct RecordEnd {
 
   /// Looks at a batch before its documents.
   mutating func begin(_ cursor: Cursor) {
-    // Without a number each document is looked at.
+    // Only the collection's last batch may lack a number: then each of its documents is looked at.
     mayBeHere = cursor.resumeToken?["$recordId"]?.integerValue.map { $0 >= last.record } ?? true
   }
 

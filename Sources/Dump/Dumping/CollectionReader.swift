@@ -126,11 +126,13 @@ struct CollectionReader {
           position.last = try Self.id(chunk.slice(position.lastStart..<chunk.count))
         }
       }
+      if item.records != nil {
+        position.record = try place(of: cursor, collection) ?? position.record
+      }
       try end?.check(isAtEnd: got == nil, collection)
       if got == nil { return }
       moved(count, bytes)
       if end?.isReached == true { return }
-      position.record = cursor.resumeToken?["$recordId"]?.integerValue ?? position.record
       size.learn(count, bytes)
       cursor.batchSize = size.documents
       pass = nil

@@ -118,14 +118,15 @@ struct RangeCutter {
       let record = all[number * all.count / count]
       return records[record].map { (record, $0) }
     }
-    // A server that does not take such a place says so here.
+    // A server that does not take such a place, or gives none, says so here.
     if let first = bounds.first {
-      _ = try client.cursor(
+      let probe = try client.cursor(
         [
           "find": .binary(uuid), "hint": ["$natural": 1], "$_requestResumeToken": true,
           "$_resumeAfter": ["$recordId": .int64(first.record)], "batchSize": 1, "singleBatch": true,
           "readConcern": .document(concern),
         ], on: collection.source.database, options: Self.pinned, member: sample.member)
+      guard probe.resumeToken?["$recordId"]?.integerValue != nil else { return (sample.member, []) }
     }
     return (sample.member, bounds)
   }
