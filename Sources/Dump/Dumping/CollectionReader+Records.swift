@@ -2,13 +2,13 @@ internal import BSON
 internal import MongoDB
 
 /// Finds the last document of a range of records. A batch says the number of its last record only; which of
-/// its documents is the range's last one is told by the `_id`.
+/// its documents is the range's last one is told by the `_id`, byte for byte.
 struct RecordEnd {
-  private let last: (record: Int64, id: Value)
+  private let last: (record: Int64, id: Document)
   private var mayBeHere = false
   private(set) var isReached = false
 
-  init(_ last: (record: Int64, id: Value)) { self.last = last }
+  init(_ last: (record: Int64, id: Document)) { self.last = last }
 
   /// Looks at a batch before its documents.
   mutating func begin(_ cursor: Cursor) {

@@ -19,8 +19,8 @@ struct CollectionReader {
     var chunk: Chunk?
     /// Where in the chunk the last document begins.
     var lastStart = 0
-    /// The last document's `_id`, when the reading is ordered.
-    var last: Value?
+    /// The last document's `_id`, when the reading is ordered; see ``id(_:)``.
+    var last: Document?
     /// The last record of a batch that is done, when records are read.
     var record: Int64?
     /// The document at ``last`` comes again after a resumption.
@@ -156,8 +156,8 @@ struct CollectionReader {
       }
     } else if item.isOrdered {
       find.append("hint", ["_id": 1])
-      if let lower = position.last ?? item.lower { find.append("min", ["_id": lower]) }
-      if let upper = item.upper { find.append("max", ["_id": upper]) }
+      if let lower = position.last ?? item.lower { find.append("min", .document(lower)) }
+      if let upper = item.upper { find.append("max", .document(upper)) }
     } else if collection.filter == nil, !collection.isReadThroughView {
       find.append("hint", ["$natural": 1])
     }
@@ -225,8 +225,12 @@ struct CollectionReader {
     try output.write(chunk, crc: crc, to: collection)
   }
 
-  static func id(_ raw: UnsafeRawBufferPointer) throws -> Value? {
-    try DocumentView(raw).first("_id")?.value()
+  /// A document of the `_id` alone, byte for byte: decoded text that is not UTF-8 is another one.
+  static func id(_ raw: UnsafeRawBufferPointer) throws -> Document? {
+    guard let element = try DocumentView(raw).first("_id") else { return nil }
+    var id = Document()
+    id.append(raw: element)
+    return id
   }
 }
 

@@ -5,10 +5,10 @@ internal import MongoDB
 struct ReadItem: Sendable {
   /// Index into the plan.
   let collection: Int
-  /// Inclusive; nil from the first document on.
-  var lower: Value?
-  /// Exclusive; nil to the last document.
-  var upper: Value?
+  /// `{_id: …}`, inclusive; nil from the first document on.
+  var lower: Document?
+  /// `{_id: …}`, exclusive; nil to the last document.
+  var upper: Document?
   /// Also looks for `_id: MaxKey`, which is never returned once `min` or `max` is given.
   var includesMaxKey = false
   /// Reads along the `_id` index, so that it can go on after the last `_id`.
@@ -25,8 +25,8 @@ struct RecordRange: Sendable {
   let member: UInt32
   /// Exclusive; nil from the first record on.
   var after: Int64?
-  /// The last record, and the `_id` of its document; nil to the last one of the collection.
-  var last: (record: Int64, id: Value)?
+  /// The last record, and `{_id: …}` of its document; nil to the last one of the collection.
+  var last: (record: Int64, id: Document)?
 }
 
 /// Cuts large collections into ranges of `_id` of about the same size.
@@ -54,7 +54,6 @@ struct RangeCutter {
     var items: [ReadItem] = []
     for number in 0...bounds.count {
       var item = ReadItem(collection: index, isOrdered: true)
-      // Assigned, not chosen by `? :`, where nil would be BSON's null.
       if number > 0 { item.lower = bounds[number - 1] }
       if number < bounds.count {
         item.upper = bounds[number]
@@ -93,7 +92,7 @@ struct RangeCutter {
 
   private func recordBounds(
     of collection: PlannedCollection, _ uuid: Binary, _ time: Timestamp, _ count: Int
-  ) throws -> (member: UInt32, bounds: [(record: Int64, id: Value)]) {
+  ) throws -> (member: UInt32, bounds: [(record: Int64, id: Document)]) {
     let concern: Document = ["level": "snapshot", "atClusterTime": .timestamp(time)]
     let sample = try client.database(collection.source.database).aggregate(
       collection.source.collection,
@@ -101,20 +100,21 @@ struct RangeCutter {
         ["$sample": ["size": .integer(count * Self.samplesPerRange)]], ["$project": ["_id": 1]],
       ],
       command: CommandOptions(readConcern: concern))
-    // A NaN would not be found again.
-    let ids = try sample.all().compactMap { $0["_id"] }.filter { $0 == $0 && $0 != .maxKey }
+    // One of text that is not UTF-8 finds nothing, or another document, whose place is as good.
+    let ids = try sample.all().compactMap { $0["_id"] }
     let numbered = try client.cursor(
       [
         "find": .binary(uuid), "filter": ["_id": ["$in": .array(ids)]], "projection": ["_id": 1],
         "showRecordId": true, "readConcern": .document(concern),
       ], on: collection.source.database, options: Self.pinned, member: sample.member)
-    var records: [Int64: Value] = [:]
+    var records: [Int64: Document] = [:]
     while let document = try numbered.next() {
-      if let record = document["$recordId"]?.integerValue { records[record] = document["_id"] }
+      guard let record = document["$recordId"]?.integerValue else { continue }
+      records[record] = document.filteringElements { $0.isNamed("_id") }
     }
     let all = records.keys.sorted()
     guard all.count >= count else { return (sample.member, []) }
-    let bounds = (1..<count).compactMap { number -> (record: Int64, id: Value)? in
+    let bounds = (1..<count).compactMap { number -> (record: Int64, id: Document)? in
       let record = all[number * all.count / count]
       return records[record].map { (record, $0) }
     }
@@ -140,7 +140,7 @@ struct RangeCutter {
       && collection.filter == nil && collection.hasIDIndex && collection.type == "collection"
   }
 
-  private func bounds(of collection: PlannedCollection, _ count: Int) throws -> [Value] {
+  private func bounds(of collection: PlannedCollection, _ count: Int) throws -> [Document] {
     let samples = count * Self.samplesPerRange
     let cursor = try client.database(collection.source.database).aggregate(
       collection.source.collection,
@@ -148,12 +148,13 @@ struct RangeCutter {
         ["$sample": ["size": .integer(samples)]], ["$project": ["_id": 1]],
         ["$sort": ["_id": 1]],
       ])
-    var ids: [Value] = []
+    // Each is `{_id: …}`, as it is stored.
+    var ids: [Document] = []
     while let document = try cursor.next() {
-      if let id = document["_id"], id != .maxKey, id != .minKey { ids.append(id) }
+      if let id = document["_id"], id != .maxKey, id != .minKey { ids.append(document) }
     }
     guard ids.count >= count else { return [] }
-    var bounds: [Value] = []
+    var bounds: [Document] = []
     for number in 1..<count {
       let id = ids[number * ids.count / count]
       // Sorted by the server, in its order: equal ones are neighbours.
