@@ -37,14 +37,16 @@ import Testing
     #expect(try Self.inflate(both) == Self.text + plain + Self.text)
   }
 
-  @Test("chunks of many threads come out in the order they went in")
-  func ordered() throws {
+  @Test(
+    "chunks of many threads come out in the order they went in, also when many wait",
+    arguments: [2, 64])
+  func ordered(_ megabytes: Int) throws {
     let sink = MemorySink()
-    let pool = ChunkPool(budget: 2 << 20, chunkSize: 32 << 10)
+    let pool = ChunkPool(budget: megabytes << 20, chunkSize: 32 << 10)
     let compression = try CompressionPool(level: 1, threads: 4)
     let output = OrderedOutput(sink, compression: compression)
     var expected: [UInt8] = []
-    for n in 0..<300 {
+    for n in 0..<300 * megabytes / 2 {
       let chunk = try pool.take()
       let piece = [UInt8](repeating: UInt8(truncatingIfNeeded: n), count: 1 + n * 97 % 30_000)
       piece.withUnsafeBytes { chunk.append($0) }

@@ -232,6 +232,9 @@ final class CompressionPool: Sendable {
         if state.head == state.jobs.count {
           state.jobs.removeAll(keepingCapacity: true)
           state.head = 0
+        } else if state.head > 256 {
+          state.jobs.removeFirst(state.head)
+          state.head = 0
         }
         return .some(job)
       }
