@@ -137,6 +137,45 @@ import Testing
     }
   }
 
+  @Test("what a transaction makes counts once it is committed, and never when it was taken back")
+  func names() throws {
+    try TestServer.run { server in
+      let start = try server.pool.withClient { try Self.note($0) }
+      let large = Value.string(String(repeating: "x", count: 1 << 20))
+      try server.withDatabase { database in
+        try database.client.withTransaction(readConcern: .local) { session in
+          _ = try database.client.run(["create": "made"], on: database.name, session: session)
+          for n in 0..<20 {
+            _ = try database.insert(
+              "made", [["_id": .int32(Int32(n)), "x": large]], session: session)
+          }
+        }
+      }
+      let name = Namespace(server.databaseName, "made")
+      let entries = try Self.entries(server, from: start).filter { entry in
+        let operations = entry["o"]?.documentValue?["applyOps"]?.arrayValue
+        return operations?.first?.documentValue?["ns"]?.stringValue?
+          .hasPrefix(server.databaseName + ".") == true
+      }
+      #expect(entries.count >= 2)
+      var history = NamespaceHistory()
+      func add(_ entry: Document) throws { try entry.bytes.withUnsafeBytes { try history.add($0) } }
+      for entry in entries.dropLast() { try add(entry) }
+      #expect(history.made { _ in true } == [])
+      let last = try #require(entries.last)
+      let before = history
+      try add(last)
+      #expect(history.made { _ in true } == [name])
+      history = before
+      var abort = last
+      abort["o"] = ["abortTransaction": 1]
+      try add(abort)
+      abort["o"] = ["commitTransaction": 1]
+      try add(abort)
+      #expect(history.made { _ in true } == [])
+    }
+  }
+
   @Test("an entry of a kind that is not known is refused, unless it concerns something else")
   func unknownKind() throws {
     try TestServer.withCopy { server, scratch in
