@@ -15,7 +15,7 @@ struct ReadResult: Sendable {
 /// Items are handed out in the order of the plan, all ranges of a collection before the next: so no
 /// more collections are open at a time than there are threads, which is what the archive's header
 /// promises to mongorestore. Where documents are large, fewer threads take part, always the same
-/// ones: the driver keeps a buffer as large as the largest reply for each connection, for good.
+/// ones: the replies of more would only wait for each other, see ``ReplyGate``.
 struct DumpReaders {
   let pool: ClientPool
   let chunks: ChunkPool

@@ -2,7 +2,7 @@ internal import BSON
 
 /// How many documents to ask for, so that a reply is of about the same size whatever they are.
 struct ReplySize {
-  /// Bytes that a reply should have: fewer cost round trips, more cost memory, twice in the driver.
+  /// Bytes that a reply should have: fewer cost round trips, more cost memory.
   static let wanted: Int64 = 1 << 20
 
   /// What the statistics say a document has.
