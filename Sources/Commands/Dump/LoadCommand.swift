@@ -76,7 +76,7 @@ struct LoadCommand: LeafCommand {
   }
 
   private func report(_ result: LoadSummary, _ context: CommandContext) -> CommandStatus {
-    if result.collections.isEmpty {
+    if result.collections.isEmpty, !result.hasUsers, result.replayed == 0 {
       context.console.status(
         "note: nothing in the dump was chosen; `martlet inspect` shows what it has")
     }

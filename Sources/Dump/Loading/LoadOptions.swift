@@ -170,6 +170,8 @@ public struct LoadSummary: Sendable {
   }
 
   public var collections: [Collection] = []
+  /// The dump's users or roles were among what was chosen.
+  public var hasUsers = false
   /// Oplog entries applied.
   public var replayed: Int64 = 0
   public var notices: [String] = []

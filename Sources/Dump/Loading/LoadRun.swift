@@ -69,6 +69,7 @@ struct LoadRun: Sendable {
   func dryRun() -> LoadSummary {
     var summary = LoadSummary()
     summary.isDryRun = true
+    summary.hasUsers = !userRoles.isEmpty
     summary.collections = items.filter { $0.role == .collection || $0.role == .view }.map {
       LoadSummary.Collection(
         source: $0.source, target: $0.target, tally: CollectionTally(), inserted: 0, failed: 0,
@@ -221,8 +222,12 @@ struct LoadRun: Sendable {
     }
   }
 
+  private var userRoles: Set<LoadItem.Role> {
+    Set(items.map(\.role)).intersection([.users, .roles])
+  }
+
   func mergeUsers() throws {
-    let roles = Set(items.map(\.role)).intersection([.users, .roles])
+    let roles = userRoles
     guard !roles.isEmpty else { return }
     try pool.withClient { client in
       try UsersLoader(client: client, options: options).merge(roles)
@@ -232,6 +237,7 @@ struct LoadRun: Sendable {
   func summary(_ tallies: LoadFeed.Tallies, _ replayed: Int64) -> LoadSummary {
     let account = self.account.withLock { $0 }
     var summary = LoadSummary()
+    summary.hasUsers = !userRoles.isEmpty
     summary.replayed = replayed
     summary.notices = account.notices
     let replayed = catalog.withLock { $0 }

@@ -285,3 +285,15 @@ import Testing
     }
   }
 }
+      // Nothing but users.
+      try server.withDatabase {
+        try $0.drop("c")
+        _ = try $0.run(["createUser": "bob", "pwd": "secret", "roles": []])
+      }
+      _ = try server.done(
+        "$M dump --uri $U --db $DB --dumpDbUsersAndRoles --archive=users", in: scratch)
+      try server.withDatabase { _ = try $0.run(["dropAllUsersFromDatabase": 1]) }
+      let only = try server.done(
+        "$M load --uri $U --db $DB --restoreDbUsersAndRoles --archive=users", in: scratch)
+      #expect(try names() == ["bob"])
+      #expect(!only.stderr.contains("nothing in the dump was chosen"))
