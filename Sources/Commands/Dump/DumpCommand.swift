@@ -178,9 +178,14 @@ struct DumpCommand: LeafCommand {
 
   private func selection() throws(CommandError) -> String? {
     guard let queryFile else { return query }
-    do { return try String(contentsOfFile: queryFile, encoding: .utf8) } catch {
+    guard let text = try? String(contentsOfFile: queryFile, encoding: .utf8) else {
       throw CommandError(.usage, "cannot read \(queryFile)")
     }
+    guard !text.allSatisfy(\.isWhitespace) else {
+      throw CommandError(
+        .usage, "there is no query in \(queryFile)", hint: "for every document write {} there")
+    }
+    return text
   }
 
   private func parsedQuery(_ text: String?) throws -> Document? {

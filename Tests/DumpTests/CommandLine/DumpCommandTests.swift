@@ -177,13 +177,19 @@ import Testing
     }
   }
 
-  @Test("a name that leads to nothing is told, and an empty query is none")
+  @Test("a name that leads to nothing is told, and an empty query is none, but for one of a file")
   func nothing() throws {
     try withData { server, scratch in
       let dump = try server.done("$M dump --uri $U --db ${DB}_no --archive=x", in: scratch)
       #expect(dump.stderr.contains("note: the database \(server.databaseName)_no has nothing"))
       _ = try server.done("$M dump --uri $U --db $DB -c a --query '' --archive=y", in: scratch)
       #expect(try server.inspected("y", in: scratch)["documents"]?.integerValue == 50)
+      for content in ["''", "' \\n'"] {
+        let blank = try server.sh(
+          "printf \(content) >f; $M dump --uri $U --db $DB -c a --queryFile f --archive=z",
+          in: scratch)
+        #expect(blank.exitCode == 64 && blank.stderr.contains("there is no query in f"))
+      }
       let load = try server.done("$M load --uri $U --archive=y --nsInclude 'no.*'", in: scratch)
       #expect(load.stderr.contains("note: nothing in the dump was chosen"))
       let some = try server.done("$M load --uri $U --archive=y $AS", in: scratch)
