@@ -68,11 +68,20 @@ struct LoadCommand: LeafCommand {
     let progress = Progress(context.console, "load", unit: .bytes)
     load.progress = { progress.update(done: $0.bytes, total: $0.expectedBytes) }
     let pool = try tool.pool(context, settings, size: load.insertThreads + load.parallel + 2)
-    let result = try Loader(pool: pool, options: load).run(from: source)
+    var result = try Loader(pool: pool, options: load).run(from: source)
     progress.finish()
-    try log.finish()
+    let isListed = log.finish()
+    if !isListed { result.notices.append(FailureLog.cut) }
     if options.json { context.console.out(result.document.extendedJSON(.relaxed, indent: 2)) }
-    return report(result, context)
+    let status = report(result, context)
+    guard isListed else {
+      // Not partly done, which promises that everything is listed.
+      context.console.warn(
+        "\(FailureLog.cut); to have it make room and load once more with --drop: without it every "
+          + "document that is there already is refused")
+      return .failed
+    }
+    return status
   }
 
   private func report(_ result: LoadSummary, _ context: CommandContext) -> CommandStatus {
@@ -188,13 +197,14 @@ private final class FailureLog: @unchecked Sendable {
     }
   }
 
-  /// - Throws: when the list is not whole: who reads it would take the rest for loaded.
-  func finish() throws {
-    try file?.close()
-    guard lock.withLock({ !isCut }) else {
-      throw CommandError(
-        .file, "the list of refused documents could not be written whole",
-        hint: "the load itself is done; make room and load once more to have the list")
+  static let cut = "the list of refused documents could not be written whole"
+
+  /// False when the list is not whole: who reads it would take the rest for loaded.
+  func finish() -> Bool {
+    lock.withLock {
+      // A file system may have kept its refusal back until here.
+      do { try file?.close() } catch { isCut = true }
+      return !isCut
     }
   }
 }

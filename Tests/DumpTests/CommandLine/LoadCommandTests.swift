@@ -40,10 +40,15 @@ import Testing
       guard made.exitCode == 0 else { return }
       for (device, code) in [("null", 3), ("full", 1)] as [(String, Int32)] {
         let result = try server.sh(
-          "$M load --uri $U --archive=x $AS --errors \(device); a=$?; test -c \(device) && exit $a",
-          in: scratch)
+          "$M load --uri $U --archive=x $AS --json --errors \(device); a=$?; "
+            + "test -c \(device) && exit $a", in: scratch)
         #expect(result.exitCode == code, "\(device): \(result.stderr)")
         #expect(result.stderr.contains("could not be written whole") == (device == "full"))
+        // What was done is told all the same.
+        #expect(result.stderr.contains("10 document(s) failed to restore"))
+        let summary = try ExtendedJSON.parseDocument(result.stdout)
+        #expect(summary["failed"]?.integerValue == 10)
+        #expect(summary["notices"]?.arrayValue?.count == (device == "full" ? 1 : 0))
       }
     }
   }
@@ -282,9 +287,6 @@ import Testing
       let none = try server.sh(
         "$M load --uri $U --db $DB --restoreDbUsersAndRoles --archive=without", in: scratch)
       #expect(none.exitCode == 64 && none.stderr.contains("no users in the dump"))
-    }
-  }
-}
       // Nothing but users.
       try server.withDatabase {
         try $0.drop("c")
@@ -297,3 +299,6 @@ import Testing
         "$M load --uri $U --db $DB --restoreDbUsersAndRoles --archive=users", in: scratch)
       #expect(try names() == ["bob"])
       #expect(!only.stderr.contains("nothing in the dump was chosen"))
+    }
+  }
+}
