@@ -113,14 +113,18 @@ import Testing
       let elsewhere = try PrivateServer()
       let pool = try ClientPool(ConnectionSettings(uri: elsewhere.uri))
       #expect(throws: BackupError.self) {
-        _ = try MigrationMark.find("003_a", in: shop.store, pool: pool, ledger: here)
+        _ = try MigrationMark.find(
+          "003_a", in: shop.store, pool: pool, ledger: here, databases: [shop.name])
       }
       try shop.server.pool.withClient { client in
-        let mark: Document = ["martlet": ["migration": "003_a", "event": "before"]]
+        let mark: Document = [
+          "martlet": ["migration": "003_a", "database": .string(shop.name), "event": "before"]
+        ]
         _ = try client.run(["appendOplogNote": 1, "data": .document(mark)], on: "admin")
       }
       try shop.capture()
-      let captured = try MigrationMark.find("003_a", in: shop.store, pool: pool, ledger: here)
+      let captured = try MigrationMark.find(
+        "003_a", in: shop.store, pool: pool, ledger: here, databases: [shop.name])
       #expect(captured.replicaSetID == own)
       #expect(captured.time > here)
     }

@@ -212,19 +212,27 @@ import Testing
     }
   }
 
-  @Test("the moment before a migration is found by its mark")
+  @Test("the moment before a migration is found by the mark of its database")
   func marks() throws {
     try Shop.run { shop in
       _ = try shop.backup()
       let users = try shop.tally("users")
       try shop.server.pool.withClient { client in
-        let data: Document = ["martlet": ["migration": "002_b", "event": "before"]]
-        _ = try client.run(["appendOplogNote": 1, "data": .document(data)], on: "admin")
+        func mark(_ database: String) throws {
+          let data: Document = [
+            "martlet": ["migration": "002_b", "database": .string(database), "event": "before"]
+          ]
+          _ = try client.run(["appendOplogNote": 1, "data": .document(data)], on: "admin")
+        }
+        try mark(shop.name)
         try client.database(shop.name).drop("users")
+        try mark(shop.name + "x")
       }
       try shop.capture()
       func find(_ name: String) throws -> Timestamp {
-        try MigrationMark.find(name, in: shop.store, pool: shop.server.pool, ledger: nil).time
+        try MigrationMark.find(
+          name, in: shop.store, pool: shop.server.pool, ledger: nil, databases: [shop.name]
+        ).time
       }
       let mark = try find("002_b")
       _ = try shop.restore(nil) { options in

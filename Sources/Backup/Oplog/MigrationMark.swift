@@ -11,20 +11,26 @@ public struct MigrationMark: Sendable, Hashable {
   ///
   /// That of the live server, when the store has slices of it; only then may a ledger, whose mark is
   /// `ledger`, be believed. Restoring to another server the store alone tells. Blocks.
+  /// - Parameter databases: where the migration may have run; marks of others are passed over. Marks
+  ///   of old versions do not say where. nil takes any.
   /// - Throws: ``BackupError`` `.notFound`, `.usage` when several replica sets have such a mark.
   public static func find(
-    _ name: String, in store: any Store, age: Age = Age(), pool: ClientPool, ledger: Timestamp?
+    _ name: String, in store: any Store, age: Age = Age(), pool: ClientPool, ledger: Timestamp?,
+    databases: Set<String>? = nil
   ) throws -> MigrationMark {
+    func newest(_ chain: SliceChain) throws -> Timestamp? {
+      try Self.newest(name, databases, chain, store, age)
+    }
     let chains = try SliceCatalog(store).chains()
     let live = try pool.withClient { try ReplicaSet.id($0) }
     if let own = chains.first(where: { $0.replicaSetID == live }) {
-      if let time = try ledger ?? newest(name, own, store, age) {
+      if let time = try ledger ?? newest(own) {
         return MigrationMark(replicaSetID: own.replicaSetID, time: time)
       }
       throw none(name)
     }
     let found = try chains.compactMap { chain in
-      try newest(name, chain, store, age).map { (chain.replicaSetID, $0) }
+      try newest(chain).map { (chain.replicaSetID, $0) }
     }
     guard let first = found.first else { throw none(name) }
     guard found.count == 1 else {
@@ -43,7 +49,7 @@ public struct MigrationMark: Sendable, Hashable {
   }
 
   private static func newest(
-    _ name: String, _ chain: SliceChain, _ store: any Store, _ age: Age
+    _ name: String, _ databases: Set<String>?, _ chain: SliceChain, _ store: any Store, _ age: Age
   ) throws -> Timestamp? {
     for slice in chain.slices.reversed() {
       var found: Timestamp?
@@ -54,6 +60,9 @@ public struct MigrationMark: Sendable, Hashable {
           let mark = entry["o"]?.documentValue?["martlet"]?.documentValue,
           mark["migration"]?.stringValue == name, mark["event"]?.stringValue == "before"
         else { return }
+        if let databases, let database = mark["database"]?.stringValue {
+          guard databases.contains(database) else { return }
+        }
         found = time
       }
       if let found { return found }

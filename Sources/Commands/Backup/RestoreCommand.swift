@@ -243,7 +243,7 @@ struct RestoreCommand: LeafCommand {
     if let beforeMigration {
       let mark = try MigrationMark.find(
         beforeMigration, in: store, age: base.age, pool: base.context.pool(base.settings),
-        ledger: ledgerMark(beforeMigration, base))
+        ledger: ledgerMark(beforeMigration, base), databases: project(base.settings))
       out.before = mark.time
       out.replicaSetID = mark.replicaSetID
       let seconds = Int64(mark.time.seconds)
@@ -260,6 +260,11 @@ struct RestoreCommand: LeafCommand {
     if !named.isEmpty, !named.contains(where: { $0.contains("*") || $0.contains("\\") }) {
       return Set(named)
     }
+    return project(settings)
+  }
+
+  /// The database that the project is about.
+  private func project(_ settings: Settings) -> Set<String>? {
     // A name in the URI may be where the user is looked up, or the new home of what is renamed.
     guard let database = settings.database, database.source != .uri else { return nil }
     return [database.value]

@@ -123,7 +123,12 @@ struct Executor {
     let reply = try? client.run(
       [
         "appendOplogNote": 1,
-        "data": ["martlet": ["migration": .string(name), "event": "before"]],
+        "data": [
+          "martlet": [
+            "migration": .string(name), "database": .string(environment.database),
+            "event": "before",
+          ]
+        ],
       ], on: "admin")
     // Through mongos the note is on every shard, at a time of its own.
     guard let reply, !isSharded else { return nil }
