@@ -113,6 +113,8 @@ public struct IndexInfo: Sendable, Hashable {
   public let spec: Document
   /// Set while the index is being built, when it was asked for.
   public let buildUUID: Binary?
+  /// True while it is being built, when that was asked for.
+  public var isUnfinished: Bool { buildUUID != nil }
 
   init(_ entry: Document) {
     spec = entry["spec"]?.documentValue ?? entry

@@ -63,6 +63,10 @@ struct Simulation {
     {
       collection.indexes.append(IndexComparison.kept(spec, collation: collection.collation))
     }
+    // The step has waited for those of its own.
+    for case .document(let spec) in command["indexes"]?.arrayValue ?? [] {
+      collection.unfinished.remove(IndexComparison.indexName(spec))
+    }
     collections[name] = collection
   }
 

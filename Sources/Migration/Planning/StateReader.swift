@@ -33,7 +33,9 @@ public struct StateReader {
     }
     for name in mentioned {
       guard var collection = state.collections[name], collection.type != "view" else { continue }
-      collection.indexes = try database.listIndexes(name).map(\.spec)
+      let indexes = try database.listIndexes(name, includeBuildUUIDs: true)
+      collection.indexes = indexes.map(\.spec)
+      collection.unfinished = Set(indexes.filter(\.isUnfinished).map(\.name))
       collection.count = try database.estimatedCount(name)
       state.collections[name] = collection
     }

@@ -47,6 +47,9 @@ extension StepPlanner {
         missing += 1
         seen.append(IndexComparison.kept(spec, collation: before?.collation))
         describeBuild(&draft, name: name, spec: spec, before, &conflicts)
+      case .identical(let there) where before?.unfinished.contains(there) ?? false:
+        missing += 1
+        draft.impact.append("\(name): is being built; the step waits for it")
       case .identical: draft.impact.append("\(name): exists already")
       case .conflict(let other, let reason):
         conflicts.append(

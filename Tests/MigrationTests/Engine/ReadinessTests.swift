@@ -78,4 +78,64 @@ import Testing
     let names = try pool.withClient { try $0.database(name).listIndexes("things").map(\.name) }
     #expect(names == ["_id_", "a_1"])
   }
+  @Test(
+    .enabled(if: TestServer.release >= ServerVersion(4, 4), "the fail point is that of 4.4"),
+    arguments: [false, true])
+  func `an index that is still being built is waited for, and its failure is the step's`(
+    fails: Bool
+  ) throws {
+    let yaml = "up: [ { createIndexes: things, indexes: [ { key: { a: 1 }, unique: true } ] } ]"
+    let server = try PrivateServer()
+    let (migrator, pool, name) = try migrator(server.uri, yaml)
+    try pool.withClient { client in
+      _ = try client.database(name).insert(
+        "things", (0..<10).map { ["a": .int32(fails ? 0 : $0)] })
+      try Ledger(client.database(name), names: LedgerNames()).prepare()
+    }
+    try hold(pool, true)
+    // As a killed run leaves it: the server goes on with the build.
+    Thread.detachNewThread {
+      _ = try? pool.withClient {
+        try $0.database(name).run([
+          "createIndexes": "things",
+          "indexes": [["key": ["a": 1], "name": "a_1", "unique": true]],
+        ])
+      }
+    }
+    var isBuilding = false
+    for _ in 0..<200 where !isBuilding {
+      Thread.sleep(forTimeInterval: 0.05)
+      isBuilding = try pool.withClient {
+        try $0.database(name).listIndexes("things", includeBuildUUIDs: true)
+          .contains(where: \.isUnfinished)
+      }
+    }
+    #expect(isBuilding)
+    let step = try migrator.planUp().migrations[0].steps[0]
+    #expect(step.effect == .change)
+    #expect(step.impact == ["a_1: is being built; the step waits for it"])
+    let run = {
+      try migrator.up { event in
+        if case .stepStarted = event { try? self.hold(pool, false) }
+      }
+    }
+    if fails {
+      let error = #expect(throws: MigrationError.self) { try run() }
+      #expect(error?.message.contains("11000") == true)
+    } else {
+      _ = try run()
+    }
+    let indexes = try pool.withClient { try $0.database(name).listIndexes("things") }
+    #expect(indexes.map(\.name) == (fails ? ["_id_"] : ["_id_", "a_1"]))
+  }
+
+  private func hold(_ pool: ClientPool, _ isHeld: Bool) throws {
+    try pool.withClient {
+      _ = try $0.run(
+        [
+          "configureFailPoint": "hangAfterStartingIndexBuild",
+          "mode": isHeld ? "alwaysOn" : "off",
+        ], on: "admin")
+    }
+  }
 }
