@@ -113,7 +113,7 @@ struct GroupRunner {
       if line.state == .pending {
         line.undo =
           step.kind.isData
-          ? try seriesUndo(step) ?? undoOfData(step, creating: createsCollection(step))
+          ? try seriesUndo(step, journal) ?? undoOfData(step, creating: createsCollection(step))
           : try definitions(step).intent(for: step)
         line.state = .started
         try write(step, line)
@@ -164,12 +164,14 @@ struct GroupRunner {
       ? UndoKind.none("`undo: none` in the file") : UndoKind.data(creating: creating)
   }
 
-  private func seriesUndo(_ step: PlannedStep) throws -> Document? {
-    guard step.kind == .insert, let target = step.target, let migration = planned.migration,
+  private func seriesUndo(_ step: PlannedStep, _ journal: [JournalStep]) throws -> Document? {
+    guard step.kind == .insert, let target = step.target,
       try executor.database.listCollections(filter: ["name": .string(target)]).first?.options
         .has("timeseries") == true
     else { return nil }
-    let isMadeHere = migration.up[step.index].name == step.name && migration.makesSeries(step.index)
+    let isMadeHere = journal.prefix(step.index).contains {
+      $0.makesCollection && $0.collection == target
+    }
     return UndoKind.seriesInverse(isMadeHere: isMadeHere).undo
   }
 

@@ -104,6 +104,9 @@ public struct JournalStep: Sendable {
     self.hash = hash
     self.state = .pending
   }
+
+  /// True for a `create` that found nothing of that name.
+  var makesCollection: Bool { command == "create" && undo?["kind"]?.stringValue == "drop" }
 }
 
 extension JournalStep {

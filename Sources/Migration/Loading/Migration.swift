@@ -89,16 +89,6 @@ public struct Source: Sendable, Hashable {
   }
 }
 
-extension Migration {
-  /// Whether a step before this one makes the time-series that this one writes to.
-  func makesSeries(_ index: Int) -> Bool {
-    guard index < up.count else { return false }
-    return up[..<index].contains {
-      $0.name == "create" && $0.target == up[index].target && $0.command.has("timeseries")
-    }
-  }
-}
-
 /// A place in a file.
 public struct Location: Sendable, Hashable, CustomStringConvertible {
   /// Path of the file.

@@ -67,18 +67,17 @@ public struct Planner {
     let seed = resumed?.seed ?? seed
     conflicts += requirementConflicts(migration)
     if migration.source.format == .code { simulation.applyUnknown() }
+    var madeSeries: Set<String> = []
     let steps = migration.up.map { step in
-      let done = resumed.map { entry in
-        step.index < entry.steps.count && entry.steps[step.index].state == .done
-      }
+      let line = resumed.flatMap { step.index < $0.steps.count ? $0.steps[step.index] : nil }
       let planner = StepPlanner(
         migration: migration, step: step, state: state,
-        facts: state.facts[StepKey(migration: migration.name, step: step.index)])
+        facts: state.facts[StepKey(migration: migration.name, step: step.index)],
+        madeSeries: madeSeries)
+      if makesSeries(step, line, simulation) { madeSeries.insert(step.target ?? "") }
       return planner.plan(
-        now: now, seed: seed, done: done ?? false,
-        started: resumed.map {
-          step.index < $0.steps.count && $0.steps[step.index].state == .started
-        } ?? false, &simulation, &conflicts)
+        now: now, seed: seed, done: line?.state == .done, started: line?.state == .started,
+        &simulation, &conflicts)
     }
     let groups = Grouping(migration: migration, steps: steps, state: state).groups()
     if migration.transaction == .required, groups.count != 1 || !groups[0].isTransaction {
@@ -94,6 +93,13 @@ public struct Planner {
     return PlannedMigration(
       name: migration.name, migration: migration, steps: steps, groups: groups, entry: entry,
       now: now, seed: seed, isResumed: resumed != nil, down: .journal)
+  }
+
+  /// Whether taking the step back takes the time-series away again.
+  private func makesSeries(_ step: Step, _ line: JournalStep?, _ simulation: Simulation) -> Bool {
+    guard step.name == "create", step.command.has("timeseries") else { return false }
+    if let line, line.state != .pending { return line.makesCollection }
+    return step.target.map { simulation.collections[$0] == nil } ?? false
   }
 
   private func requirementConflicts(_ migration: Migration) -> [MigrationError] {

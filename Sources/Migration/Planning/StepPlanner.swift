@@ -8,6 +8,8 @@ struct StepPlanner {
   let facts: StepFacts?
   /// True for a step under `down:`, which keeps no pre-images.
   var isDown = false
+  /// Time-series that earlier steps of the same migration make.
+  var madeSeries: Set<String> = []
 
   func plan(
     now: DateTime, seed: String, done: Bool, started: Bool, _ simulation: inout Simulation,
@@ -145,7 +147,7 @@ struct StepPlanner {
     if before == nil { draft.impact.append("\(step.target ?? "") does not exist and is created") }
     draft.inverse =
       before?.type == "timeseries"
-      ? UndoKind.seriesInverse(isMadeHere: migration.makesSeries(step.index)).inverse
+      ? UndoKind.seriesInverse(isMadeHere: madeSeries.contains(step.target ?? "")).inverse
       : "deletes those that are unchanged since"
   }
 

@@ -7,6 +7,27 @@ import Testing
 
 /// Behind a step whose effect only a run shows: nothing is believed that the server does not say.
 @Suite struct UncertainTests {
+  @Test(
+    .enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"),
+    arguments: ["", ", martlet: { unless: { collection: series } }"])
+  func `what is inserted into a time-series that a create found has no way back`(
+    _ option: String
+  ) throws {
+    let create = "{ create: series, timeseries: { timeField: t, metaField: m }\(option) }"
+    let insert = "{ insert: series, documents: [ { t: { $date: now }, m: 1 } ] }"
+    try EngineFixture.run(["001_x.yaml": "up: [ \(create), \(insert) ]"]) { fixture in
+      try fixture.database {
+        _ = try $0.run(["create": "series", "timeseries": ["timeField": "t", "metaField": "m"]])
+      }
+      let plan = try fixture.migrator().planUp()
+      #expect(plan.migrations[0].steps[1].inverse.hasPrefix("none"))
+      _ = try fixture.migrator().up()
+      #expect(try fixture.entry("001_x")?.steps.last?.undo?["kind"] == "none")
+      #expect(throws: MigrationError.self) { try fixture.migrator().down(.all) }
+      #expect(try fixture.documents("series").count == 1)
+    }
+  }
+
   @Test func `the mark of a migration says which database it changes`() throws {
     try EngineFixture.run(["001_x.yaml": "up: [ { create: a } ]"]) { fixture in
       _ = try fixture.migrator().up()
