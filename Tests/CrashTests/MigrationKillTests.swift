@@ -55,6 +55,7 @@ import Testing
       let again = try project.martlet(["migrate", "up", "--yes"])
       #expect(again.exitCode == 0, "\(again.stderr)")
       try project.expectApplied()
+      try project.expectArchived()
       let down = try project.martlet(["migrate", "down", "--all", "--yes"])
       #expect(down.exitCode == 0, "\(down.stderr)")
       #expect(try project.picture() == project.before)
@@ -115,6 +116,24 @@ import Testing
       #expect(indexes == [["_id_"], ["_id_", "a_1"]])
       let down = try project.martlet(["migrate", "down", "--all", "--yes"])
       #expect(down.exitCode == 0, "\(down.stderr)")
+      #expect(try project.picture() == project.before)
+    }
+  }
+
+  @Test func `what takes the name of a dropped collection before the next run stays as it is`()
+    throws
+  {
+    try withProject { project in
+      let killed = try project.martlet(
+        ["migrate", "up", "--yes"], crashAt: "step.before-journal:6")
+      #expect(killed.exitCode == 128 + SIGKILL || killed.exitCode == -SIGKILL, "\(killed)")
+      try project.expireLease()
+      try project.server.withDatabase { _ = try $0.insert("old", [["_id": 99]]) }
+      #expect(try project.martlet(["migrate", "up", "--yes"]).exitCode == 0)
+      try project.expectArchived()
+      #expect(try project.picture()["old"]?.last == ["_id": 99])
+      try project.server.withDatabase { try $0.drop("old") }
+      #expect(try project.martlet(["migrate", "down", "--all", "--yes"]).exitCode == 0)
       #expect(try project.picture() == project.before)
     }
   }
@@ -188,6 +207,16 @@ import Testing
         #expect(try database.listIndexes("users").map(\.name) == ["_id_", "email_1"])
         let names = Set(try database.listCollections().map(\.name))
         #expect(names.contains("labels") && !names.contains("names") && !names.contains("old"))
+      }
+    }
+
+    /// What was dropped is in the archive, whole, and nowhere else.
+    func expectArchived() throws {
+      try server.withDatabase { database in
+        let kept = try KeptCollections(database, names: LedgerNames()).all()
+        #expect(kept.map(\.collection) == ["old"])
+        #expect(kept.first?.archive?.documents == 2)
+        #expect(try !database.listCollections().contains { $0.name.contains("__kept_") })
       }
     }
 

@@ -88,7 +88,8 @@ public struct KeptCollections {
       return try keepTimeSeries(intent, migration: migration, reason: reason)
     }
     let there = Set(try database.listCollections().map(\.name))
-    if there.contains(collection), !there.contains(kept) {
+    // What has the name once ours is in the archive is somebody else's, and would overwrite that.
+    if there.contains(collection), !there.contains(kept), try archived(kept) == nil {
       let now = try database.client.serverTime()
       let ttl = try ttlIndexes(intent)
       try record(kept, intent, ttl: ttl, migration: migration, reason: reason, at: now)

@@ -195,7 +195,13 @@ extension StepPlanner {
     }
   }
 
-  func describeDrop(_ draft: inout Draft, _ before: CollectionState?) {
+  func describeDrop(_ draft: inout Draft, _ before: CollectionState?, started: Bool) {
+    // The attempt before this one may have renamed it, and has to be finished.
+    if started {
+      draft.inverse = "brings the kept collection back"
+      draft.impact = ["finishes putting it aside"]
+      return
+    }
     guard let before else {
       draft.effect = .none("does not exist")
       draft.inverse = "nothing: it was not there"

@@ -81,7 +81,7 @@ struct StepPlanner {
     case .dropIndexes: describeDropIndexes(&draft, before, started: started, &conflicts)
     case .collMod: describeCollMod(&draft, before, &conflicts)
     case .renameCollection: describeRename(&draft, started: started, simulation, &conflicts)
-    case .drop: describeDrop(&draft, before)
+    case .drop: describeDrop(&draft, before, started: started)
     case .insert:
       describeInsert(&draft, before)
       if before?.type == "view" { conflicts.append(onView) }
