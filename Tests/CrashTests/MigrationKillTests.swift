@@ -120,6 +120,22 @@ import Testing
     }
   }
 
+  @Test func `a step that began is not left out for what it has done itself`() throws {
+    try withProject { project in
+      let step = "{ renameCollection: labels, to: end, martlet: { unless: { collection: end } } }"
+      // Of 001 the first step is in a transaction, so that this point is that of 002.
+      try Data("up: [ \(step) ]".utf8).write(to: project.folder.appending(path: "002_end.yaml"))
+      let killed = try project.martlet(
+        ["migrate", "up", "--yes"], crashAt: "step.before-journal:0")
+      #expect(killed.exitCode == 128 + SIGKILL || killed.exitCode == -SIGKILL, "\(killed)")
+      try project.expireLease()
+      #expect(try project.martlet(["migrate", "up", "--yes"]).exitCode == 0)
+      let down = try project.martlet(["migrate", "down", "--all", "--yes"])
+      #expect(down.exitCode == 0, "\(down.stderr)")
+      #expect(try project.picture() == project.before)
+    }
+  }
+
   @Test func `what takes the name of a dropped collection before the next run stays as it is`()
     throws
   {

@@ -109,18 +109,24 @@ extension Executor {
           migration: planned.name, step: step.index + 1, of: planned.steps.count,
           command: step.name, target: step.target))
       let path = "down_steps.\(step.index)"
+      let line = planned.entry?.downSteps.flatMap {
+        step.index < $0.count ? $0[step.index] : nil
+      }
       var result: Document?
-      if step.kind.isData {
+      if line?.state != .started, try isLeftOut(step) {
+        notes.append("step \(step.index + 1) is left out: its `unless` holds")
+      } else if step.kind.isData {
         var options = step.options
         options.undo = .none
+        try ledger.change(
+          planned.name, fence: environment.fence, set: ["\(path).state": "started"])
         result = try DataStepRunner(
           dataContext(planned, step: Self.downOffset + step.index, options: options)
         ).run(step.command).document
       } else {
-        let runner = definitions(planned, plan, step)
-        var intent = planned.entry?.downSteps.flatMap {
-          step.index < $0.count ? $0[step.index].undo : nil
-        }
+        // What `up` dropped at the same place of its list is kept under a name of its own.
+        let runner = definitions(planned, plan, step, seed: planned.seed + "/written")
+        var intent = line?.undo
         if intent == nil {
           intent = try runner.intent(for: step)
           try ledger.change(
@@ -165,13 +171,13 @@ extension Executor {
 
   // MARK: - Parts
 
-  private func definitions(_ planned: PlannedMigration, _ plan: Plan, _ step: PlannedStep)
-    -> DefinitionRunner
-  {
+  private func definitions(
+    _ planned: PlannedMigration, _ plan: Plan, _ step: PlannedStep, seed: String? = nil
+  ) -> DefinitionRunner {
     DefinitionRunner(
       client: client, database: database, names: environment.names, migration: planned.name,
-      release: plan.release, seed: planned.seed, watch: watch(planned.name, step: step.index),
-      archive: environment.archive)
+      release: plan.release, seed: seed ?? planned.seed,
+      watch: watch(planned.name, step: step.index), archive: environment.archive)
   }
 
   func watch(_ migration: String, step: Int) -> BuildWatch {

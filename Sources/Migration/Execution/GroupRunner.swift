@@ -109,7 +109,9 @@ struct GroupRunner {
   ) throws {
     var line = journal[step.index]
     announce(step)
-    if line.state != .done, try !isLeftOut(step) {
+    // One that has begun was not left out; what it has done so far may look like the condition.
+    let isLeftOut = try line.state == .pending && executor.isLeftOut(step)
+    if line.state != .done, !isLeftOut {
       if line.state == .pending {
         line.undo =
           step.kind.isData
@@ -138,23 +140,6 @@ struct GroupRunner {
   private func write(_ step: PlannedStep, _ line: JournalStep, also: Document = [:]) throws {
     try executor.ledger.journal(
       planned.name, fence: environment.fence, step: step.index, line, also: also)
-  }
-
-  private func isLeftOut(_ step: PlannedStep) throws -> Bool {
-    guard let unless = step.options.unless else { return false }
-    let database = executor.database
-    guard try !database.listCollections(filter: ["name": .string(unless.collection)]).isEmpty else {
-      return false
-    }
-    if let index = unless.index {
-      guard try database.listIndexes(unless.collection).contains(where: { $0.name == index }) else {
-        return false
-      }
-    }
-    if let filter = unless.filter {
-      return try database.findOne(unless.collection, filter: filter) != nil
-    }
-    return true
   }
 
   // MARK: - Parts

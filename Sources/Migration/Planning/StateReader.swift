@@ -53,7 +53,9 @@ public struct StateReader {
   }
 
   private func mentionedCollections(_ migration: Migration) -> [String] {
-    migration.up.flatMap { step -> [String] in
+    var steps = migration.up
+    if case .steps(let down) = migration.down { steps += down }
+    return steps.flatMap { step -> [String] in
       let names = [
         step.target, step.name == "renameCollection" ? step.command["to"]?.stringValue : nil,
       ]
