@@ -16,32 +16,6 @@ struct DefinitionRunner {
 
   var kept: KeptCollections { KeptCollections(database, names: names, archive: archive) }
 
-  /// How the step is taken back, found out before it runs; journalled before it runs.
-  func intent(for step: PlannedStep) throws -> Document {
-    if case .none(let reason) = step.effect { return UndoKind.nothing(reason) }
-    let target = step.target ?? ""
-    switch step.kind {
-    case .create: return try createIntent(step, target)
-    case .createIndexes:
-      let info = try database.listCollections(filter: ["name": .string(target)]).first
-      let collation = info?.options["collation"]?.documentValue
-      return UndoKind.dropIndexes(
-        target, try missingIndexes(step, target, collation), creating: info == nil)
-    case .dropIndexes:
-      let specs = try database.listIndexes(target).map(\.spec)
-      let dropped = Set(DroppedIndexes.names(step.command, existing: specs))
-      return UndoKind.createIndexes(
-        target, specs.filter { dropped.contains($0["name"]?.stringValue ?? "") })
-    case .collMod: return try CollModInverse(database: database).undo(of: step.command)
-    case .renameCollection: return try renameIntent(step)
-    case .drop:
-      return try kept.intent(
-        for: target, token: "\(seed)/\(step.index)") ?? UndoKind.nothing("it was not there")
-    default:
-      return UndoKind.none("\(step.name) has no inverse of its own")
-    }
-  }
-
   /// Runs the step; running it again after it died half-way leads to the same end.
   func run(_ step: PlannedStep, intent: Document, session: Session? = nil) throws -> Document? {
     if case .none = step.effect { return nil }
@@ -62,30 +36,6 @@ struct DefinitionRunner {
   }
 
   // MARK: - Forward
-
-  private func missingIndexes(
-    _ step: PlannedStep, _ target: String, _ collation: Document?
-  ) throws -> [String] {
-    let there = try database.listIndexes(target, includeBuildUUIDs: true).map(\.spec)
-    return (step.command["indexes"]?.arrayValue ?? []).compactMap(\.documentValue).filter {
-      IndexComparison.compare($0, with: there, collation: collation, release: release) == .missing
-    }.map(IndexComparison.indexName)
-  }
-
-  private func createIntent(_ step: PlannedStep, _ target: String) throws -> Document {
-    guard let info = try database.listCollections(filter: ["name": .string(target)]).first else {
-      return UndoKind.drop(target)
-    }
-    // Made since the plan looked, by an earlier step or by somebody else: it is not ours to drop.
-    let there = CollectionState(
-      type: info.raw["type"]?.stringValue ?? "collection", options: info.options)
-    if let obstacle = OptionsComparison.obstacle(step.command, there) {
-      throw MigrationError(
-        .conflict, "\(target) \(obstacle); the server would answer 48",
-        hint: "use collMod for what may be changed, or a new name")
-    }
-    return UndoKind.nothing("it was there before, as asked")
-  }
 
   private func create(_ step: PlannedStep, session: Session?) throws -> Document? {
     do {
@@ -115,19 +65,6 @@ struct DefinitionRunner {
         ["dropIndexes": .string(step.target ?? ""), "index": .string(name)], options: .majority)
     }
     return nil
-  }
-
-  private func renameIntent(_ step: PlannedStep) throws -> Document {
-    let from = Names.collection(step.target ?? "", in: database.name)
-    let to = Names.collection(step.command["to"]?.stringValue ?? "", in: database.name)
-    var intent = UndoKind.rename(from: from, to: to)
-    if step.command.isTruthyFlag("dropTarget"),
-      let target = try kept.intent(
-        for: to, token: "\(seed)/\(step.index)")
-    {
-      intent.append("target", .document(target))
-    }
-    return intent
   }
 
   private func rename(_ step: PlannedStep, _ intent: Document) throws -> Document? {

@@ -13,6 +13,24 @@ extension Linter {
     "usersInfo", "rolesInfo", "dataSize", "getParameter", "hostInfo", "whatsmyuri",
   ]
 
+  /// Commands that change neither collections nor their indexes nor their documents.
+  static let apart: Set<String> = [
+    "analyze", "appendOplogNote", "authenticate", "balancerStart", "balancerStatus", "balancerStop",
+    "addShardToZone", "cleanupOrphaned", "compact", "configureQueryAnalyzer", "createRole",
+    "createSearchIndexes", "createUser", "currentOp", "dropAllRolesFromDatabase",
+    "dropAllUsersFromDatabase", "dropConnections", "dropRole", "dropSearchIndex", "dropUser",
+    "enableSharding", "endSessions", "filemd5", "fsync", "fsyncUnlock", "getClusterParameter",
+    "getDefaultRWConcern", "getLastError", "getLog", "getMore", "grantPrivilegesToRole",
+    "grantRolesToRole", "grantRolesToUser", "invalidateUserCache", "killAllSessions",
+    "killCursors", "killOp", "killSessions", "listCommands", "listSearchIndexes", "logRotate",
+    "mergeChunks", "moveChunk", "planCacheClear", "planCacheClearFilters", "planCacheListFilters",
+    "planCacheSetFilter", "refreshSessions", "removeShardFromZone", "replSetGetConfig",
+    "replSetGetStatus", "revokePrivilegesFromRole", "revokeRolesFromRole", "revokeRolesFromUser",
+    "rotateCertificates", "setClusterParameter", "setDefaultRWConcern", "setIndexCommitQuorum",
+    "setParameter", "split", "splitChunk", "splitVector", "startSession", "top", "updateRole",
+    "updateSearchIndex", "updateUser", "updateZoneKeyRange", "validate", "validateDBMetadata",
+  ]
+
   /// The commands of the server's manual that a database takes.
   static let known: Set<String> = changing.union(reading).union([
     "abortTransaction", "analyze", "appendOplogNote", "applyOps", "authenticate", "bulkWrite",

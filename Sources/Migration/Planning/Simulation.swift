@@ -125,7 +125,7 @@ struct Simulation {
       collections[target]?.options["size"] = command["size"] ?? 0
       collections[target]?.indexes.removeAll { $0["name"] != "_id_" }
     default:
-      guard !Linter.reading.contains(name) else { return }
+      guard !Linter.reading.contains(name), !Linter.apart.contains(name) else { return }
       isUncertain = true
       collections[target]?.changedFields.insert("*")
     }
@@ -142,63 +142,5 @@ struct Simulation {
     (command["updates"]?.arrayValue ?? []).contains {
       $0.documentValue?.isTruthyFlag("upsert") ?? false
     }
-  }
-}
-
-/// Where an aggregation writes.
-enum AggregateOutput {
-  /// The collection behind `$out` or `$merge`; nil for one that only reads, or another database's.
-  static func collection(_ command: Document, in database: String) -> String? {
-    guard let last = command["pipeline"]?.arrayValue?.last?.documentValue else { return nil }
-    let output = last["$out"] ?? last["$merge"]?.documentValue?["into"] ?? last["$merge"]
-    guard let output else { return nil }
-    if let name = output.stringValue { return name }
-    guard let place = output.documentValue, (place["db"]?.stringValue ?? database) == database
-    else { return nil }
-    return place["coll"]?.stringValue
-  }
-}
-
-/// Which indexes a `dropIndexes` command means.
-enum DroppedIndexes {
-  static func names(_ command: Document, existing: [Document]) -> [String] {
-    let all = existing.compactMap { $0["name"]?.stringValue }
-    switch command["index"] {
-    case .string("*"), .array([.string("*")]): return all.filter { $0 != "_id_" }
-    case .string(let name): return all.filter { $0 == name }
-    case .array(let names):
-      let wanted = Set(names.compactMap(\.stringValue))
-      return all.filter { wanted.contains($0) }
-    case .document(let key):
-      return existing.filter {
-        guard let other = $0["key"]?.documentValue else { return false }
-        return IndexComparison.equal(.document(key), .document(other))
-      }.compactMap { $0["name"]?.stringValue }
-    default: return []
-    }
-  }
-
-  /// Names that the command asks for and that are not there: the server then drops none at all.
-  static func missing(_ command: Document, existing: [Document]) -> [String] {
-    let there = names(command, existing: existing)
-    switch command["index"] {
-    case .string("*"), .array([.string("*")]): return []
-    case .array(let names): return names.compactMap(\.stringValue).filter { !there.contains($0) }
-    case .string(let name): return there.isEmpty ? [name] : []
-    default: return there.isEmpty ? ["with that key"] : []
-    }
-  }
-}
-
-/// Full and short names of collections.
-enum Names {
-  /// The collection in a full name of this database, or the name itself.
-  static func collection(_ name: String, in database: String) -> String {
-    name.hasPrefix(database + ".") ? String(name.dropFirst(database.utf8.count + 1)) : name
-  }
-
-  /// `database.collection`, whether or not the database was written.
-  static func full(_ name: String, in database: String) -> String {
-    name.hasPrefix(database + ".") ? name : "\(database).\(name)"
   }
 }

@@ -116,16 +116,8 @@ extension StepPlanner {
     draft.impact = ["drops \(names.isEmpty ? "nothing" : names.joined(separator: ", "))"]
     // The attempt before this one has noted what was there, and may have dropped it.
     if started { return }
-    let missing = DroppedIndexes.missing(draft.command, existing: existing)
-    if before == nil {
-      conflicts.append(conflict("\(step.target ?? "") does not exist; the server would answer 26"))
-    } else if names.contains("_id_") {
-      conflicts.append(conflict("the index on _id cannot be dropped; the server would answer 72"))
-    } else if !missing.isEmpty {
-      conflicts.append(
-        conflict(
-          "no index \(missing.joined(separator: ", ")) on \(step.target ?? ""); "
-            + "the server would answer 27 and drop none"))
+    if let obstacle = DroppedIndexes.obstacle(draft.command, on: step.target ?? "", before) {
+      conflicts.append(conflict(obstacle))
     } else if names.isEmpty {
       draft.effect = .none("there is no index but that on _id")
       draft.inverse = "nothing: there was none"
@@ -176,22 +168,11 @@ extension StepPlanner {
     draft.inverse = "renames it back"
     draft.impact = ["renames \(from) to \(to); open cursors and change streams on it end"]
     if started { return }
-    if simulation.collections[from] == nil, !simulation.isUncertain {
-      conflicts.append(conflict("\(from) does not exist; the server would answer 26"))
-    }
-    if let source = simulation.collections[from], source.type != "collection" {
-      conflicts.append(
-        conflict(
-          "\(from) is a \(source.type == "view" ? "view" : "time-series"), which no server renames; "
-            + "it would answer 166"))
-    }
-    if let target = simulation.collections[to] {
-      if draft.command["dropTarget"]?.isTruthy ?? false {
-        draft.impact.append("\(to) is there with \(target.count) documents and is kept aside first")
-        draft.destroys = true
-      } else {
-        conflicts.append(conflict("\(to) exists; the server would answer 48"))
-      }
+    conflicts += RenameObstacle.all(draft.command, from: from, to: to, simulation.collections)
+      .map { conflict($0) }
+    if let target = simulation.collections[to], draft.command.isTruthyFlag("dropTarget") {
+      draft.impact.append("\(to) is there with \(target.count) documents and is kept aside first")
+      draft.destroys = true
     }
   }
 

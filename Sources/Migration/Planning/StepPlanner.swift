@@ -25,8 +25,12 @@ struct StepPlanner {
     } else {
       var found: [MigrationError] = []
       describe(&draft, before, started: started, simulation, &found)
-      if simulation.isUncertain { leaveOpen(&draft, &found) }
-      conflicts += found
+      if simulation.isUncertain {
+        leaveOpen(&draft, &found)
+      } else if step.options.unless != nil {
+        soften(&draft, &found, "`unless` may leave the step out")
+      }
+      conflicts += forbidden(draft.command) + found
     }
     if draft.effect == .change {
       simulation.apply(step, command: command, database: state.database)
@@ -46,11 +50,34 @@ struct StepPlanner {
       draft.impact.append("as things are now: \(reason); an earlier step may change that")
       draft.isAlone = true
     }
-    guard !StepKind(command: step.name).isData, step.name != "dropDatabase" else { return }
+    soften(&draft, &found, "an earlier step may change that")
+  }
+
+  /// What a definition meets is looked at again right before it runs; data is not.
+  private func soften(_ draft: inout Draft, _ found: inout [MigrationError], _ why: String) {
+    guard !StepKind(command: step.name).isData else { return }
     draft.impact += found.filter { $0.code == .conflict }.map {
-      "as things are now: \($0.message); an earlier step may change that"
+      "as things are now: \($0.message); \(why)"
     }
     found.removeAll { $0.code == .conflict }
+  }
+
+  /// What no earlier step and no condition makes right.
+  private func forbidden(_ command: Document) -> [MigrationError] {
+    var found: [MigrationError] = []
+    if let own = state.names.changed(by: command, in: state.database) {
+      found.append(
+        conflict(
+          "\(own) is Martlet's own, and holds what this run rests on",
+          hint: "`martlet migrate mark`, `repair` and `forget` change it"))
+    }
+    if step.name == "dropDatabase" {
+      found.append(
+        conflict(
+          "dropDatabase takes the ledger and the lock of this run along",
+          hint: "drop the collections one by one: each is kept for the way back"))
+    }
+    return found
   }
 
   /// What is found out about the step, bit by bit.
@@ -69,12 +96,6 @@ struct StepPlanner {
     _ draft: inout Draft, _ before: CollectionState?, started: Bool, _ simulation: Simulation,
     _ conflicts: inout [MigrationError]
   ) {
-    if let own = ownCollection(draft.command) {
-      conflicts.append(
-        conflict(
-          "\(own) is Martlet's own, and holds what this run rests on",
-          hint: "`martlet migrate mark`, `repair` and `forget` change it"))
-    }
     switch StepKind(command: step.name) {
     case .create: describeCreate(&draft, before, started: started, &conflicts)
     case .createIndexes: describeIndexes(&draft, before, &conflicts)
@@ -93,23 +114,8 @@ struct StepPlanner {
       draft.destroys = true
       conflicts += unwritable(before)
     case .other:
-      if step.name == "dropDatabase" {
-        conflicts.append(
-          conflict(
-            "dropDatabase takes the ledger and the lock of this run along",
-            hint: "drop the collections one by one: each is kept for the way back"))
-      }
       draft.impact = ["runs as it is; when it dies half-way it is run again from its beginning"]
     }
-  }
-
-  /// A collection of ours that the step would change.
-  private func ownCollection(_ command: Document) -> String? {
-    let kind = StepKind(command: step.name)
-    guard kind != .other else { return nil }
-    let to = kind == .renameCollection ? command["to"]?.stringValue : nil
-    return [step.target, to].compactMap(\.self)
-      .map { Names.collection($0, in: state.database) }.first(where: state.names.isOurs)
   }
 
   func conflict(_ message: String, hint: String? = nil) -> MigrationError {

@@ -184,6 +184,7 @@ import Testing
     ("{ insert: view, documents: [ { _id: 1 } ] }", "166"),
     ("{ createIndexes: view, indexes: [ { key: { a: 1 } } ] }", "166"),
     ("{ renameCollection: view, to: other }", "166"),
+    ("{ dropIndexes: view, index: '*' }", "166"),
   ])
   func `what the server would refuse, or do in part, is a conflict`(
     _ step: String, _ part: String
@@ -282,12 +283,22 @@ import Testing
     }
   }
 
-  @Test(arguments: [
+  static let ownSteps = [
     "{ drop: migrations }", "{ delete: migrations.history, deletes: [ { q: {}, limit: 0 } ] }",
     "{ create: migrations.kept }", "{ renameCollection: orders, to: migrations.lock }",
-  ])
-  func `a step that touches what the run rests on is a conflict`(_ step: String) throws {
-    try EngineFixture.run(["001_x.yaml": "up: [ \(step) ]"]) { fixture in
+    "{ createIndexes: migrations, indexes: [ { key: { a: 1 } } ] }",
+    "{ collMod: migrations, validator: {} }", "{ convertToCapped: migrations, size: 4096 }",
+    "{ aggregate: orders, pipeline: [ { $out: migrations } ], cursor: {} }",
+    "{ aggregate: orders, pipeline: [ { $merge: { into: migrations.kept } } ], cursor: {} }",
+    "{ findAndModify: migrations, query: {}, remove: true }",
+    "{ cloneCollectionAsCapped: orders, toCollection: migrations.undo.x, size: 4096 }",
+  ]
+
+  @Test(arguments: ownSteps, ["", "{ create: x, martlet: { unless: { collection: none } } }, "])
+  func `a step that touches what the run rests on is a conflict`(
+    _ step: String, _ first: String
+  ) throws {
+    try EngineFixture.run(["001_x.yaml": "up: [ \(first)\(step) ]"]) { fixture in
       try fixture.database { try prepare($0) }
       let conflicts = try fixture.migrator().planUp().conflicts
       #expect(conflicts.contains { $0.message.contains("Martlet's own") })

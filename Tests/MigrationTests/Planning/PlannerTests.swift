@@ -132,6 +132,18 @@ import Testing
     #expect(try plan(yaml, before44).conflicts.isEmpty)
   }
 
+  @Test(arguments: [
+    ("createUser: migrations, pwd: x, roles: []", 1), ("setParameter: 1, quiet: true", 1),
+    ("validate: old", 1), ("planCacheClear: old", 1), ("currentOp: 1", 1),
+    ("shardCollection: shop.old, key: { a: 1 }", 0), ("reIndex: old", 0), ("newCommand: old", 0),
+  ])
+  func `only a command that may change collections leaves open what the next step meets`(
+    command: String, conflicts: Int
+  ) throws {
+    let yaml = "up: [ { \(command) }, { renameCollection: none, to: other } ]"
+    #expect(try plan(yaml, state(["old": CollectionState()])).conflicts.count == conflicts)
+  }
+
   @Test func `the same seed gives the same ids, another seed others`() throws {
     let yaml = "up: [ { insert: a, documents: [ { x: 1 }, { x: 2 } ] } ]"
     func ids(_ seed: String) throws -> [Value?] {
