@@ -44,8 +44,21 @@ public final class ChildProcess: Sendable {
     Thread { [self] in reap() }.start()
   }
 
-  /// Sends a signal.
-  public func kill(_ signal: Int32) { _ = Glibc.kill(pid, signal) }
+  /// Writes a script that can be run at once, with its folder.
+  ///
+  /// Another process writes it. A spawn elsewhere in a test run inherits what this one has open for a moment,
+  /// and a file that somebody may write to cannot be run: "text file busy".
+  public static func writeProgram(_ text: String, to path: String) throws {
+    let write = "mkdir -p \"$(dirname \"$0\")\" && cat >\"$0\" && chmod 700 \"$0\""
+    let written = try ChildProcess("/bin/sh", ["-c", write, path], stdin: text).wait()
+    guard written.exitCode == 0 else { throw TestServer.Missing(description: written.stderr) }
+  }
+
+  /// Sends a signal, unless the program is over: its number may be another's by then.
+  public func kill(_ signal: Int32) {
+    guard !hasEnded else { return }
+    _ = Glibc.kill(pid, signal)
+  }
 
   /// What has been written to stdout so far.
   public var stdoutSoFar: String { text(0) }
@@ -64,6 +77,9 @@ public final class ChildProcess: Sendable {
     return Result(
       exitCode: state.withLock { $0.exitCode ?? -1 }, stdout: stdoutSoFar, stderr: stderrSoFar)
   }
+
+  /// Whether the program itself is over; what it has started may still hold its output open.
+  public var hasEnded: Bool { state.withLock { $0.exitCode != nil } }
 
   private var isOver: Bool { state.withLock { $0.open == 0 && $0.exitCode != nil } }
 

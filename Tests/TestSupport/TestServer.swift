@@ -81,7 +81,10 @@ public struct TestServer: Sendable {
 
   private init(uri: String) throws {
     self.uri = uri
-    let settings = try ConnectionSettings(uri: uri, appName: "martlet-tests")
+    // Elections, and a machine on which everything runs at once, take their time.
+    let settings = try ConnectionSettings(
+      uri: uri, appName: "martlet-tests", serverSelectionTimeout: .seconds(30),
+      connectTimeout: .seconds(30))
     pool = try ClientPool(settings)
     databaseName = Self.uniqueName()
   }
