@@ -29,26 +29,14 @@ struct WindowKillTests {
     )
   }
 
-  /// Waits while the test holds that stage.
-  private static func held(_ stage: String) -> String {
-    "while test -e hold-\(stage); do sleep 0.02; done"
-  }
-
-  /// Starts a window and kills it as soon as it is in that stage. Stages that could be over before they
-  /// are seen are held.
+  /// Starts a window and kills it in that stage, in which it is held.
   private func kill(in stage: String, _ project: MigrateProject, resumes: Bool) throws {
-    let hold = project.folder.appending(path: "hold-\(stage)")
-    try "".write(to: hold, atomically: true, encoding: .utf8)
+    let hold = try WindowHold.hold(stage, project)
     let child = try MartletBinary.start(
       ["window", "--yes", "--report", "reports"] + (resumes ? ["--resume"] : []),
-      directory: project.folder.path)
-    for _ in 0..<60_000 {
-      let now = journal(project)
-      if now.running == stage { break }
-      // A stage that was over before it was seen.
-      if now.settled.contains(stage) { break }
-      usleep(1000)
-    }
+      environment: try WindowHold.environment(project), directory: project.folder.path)
+    defer { child.kill(SIGKILL) }
+    try Patience.wait(for: stage, of: child) { journal(project).running == stage }
     child.kill(SIGKILL)
     // The hook that is left behind holds the pipe that is waited for.
     try FileManager.default.removeItem(at: hold)
@@ -59,16 +47,16 @@ struct WindowKillTests {
   @Test("in every stage, one after the other, and resumed: no stage is lost, nor its evidence")
   func everyStage() throws {
     try WindowTests.run(
-      stop: "\(Self.held("stop")); echo stop >> log",
-      start: "\(Self.held("start")); echo start >> log",
-      health: "\(Self.held("health")); echo health >> log", more: "on_failure: restore"
+      stop: "\(WindowHold.text("stop")); echo stop >> log",
+      start: "\(WindowHold.text("start")); echo start >> log",
+      health: "\(WindowHold.text("health")); echo health >> log", more: "on_failure: restore"
     ) { (project) throws in
       try WindowTests.rules(
         """
         references: [ { from: orders.user_id, to: users._id } ]
         commands:
-          - { name: before, run: "\(Self.held("before"))", when: before }
-          - { name: after, run: "\(Self.held("after"))", when: after }
+          - { name: before, run: "\(WindowHold.text("before"))", when: before }
+          - { name: after, run: "\(WindowHold.text("after"))", when: after }
         """, project)
       for (number, stage) in Self.stages.enumerated() {
         try kill(in: stage, project, resumes: number > 0)
@@ -114,8 +102,7 @@ struct WindowKillTests {
       let child = try MartletBinary.start(
         ["window", "--no-backup", "--yes"], directory: project.folder.path)
       let here = project.folder.appending(path: "here").path
-      for _ in 0..<3000 where !FileManager.default.fileExists(atPath: here) { usleep(20_000) }
-      #expect(FileManager.default.fileExists(atPath: here), "\(child.stderrSoFar)")
+      try Patience.wait(forFile: here, of: child)
       child.kill(SIGKILL)
       _ = child.wait()
       try "".write(
@@ -137,7 +124,7 @@ struct WindowKillTests {
       let child = try MartletBinary.start(
         ["window", "--no-backup", "--yes"], directory: project.folder.path)
       let here = project.folder.appending(path: "here").path
-      for _ in 0..<3000 where !FileManager.default.fileExists(atPath: here) { usleep(20_000) }
+      try Patience.wait(forFile: here, of: child)
       child.kill(SIGKILL)
       _ = child.wait()
       try "".write(

@@ -25,27 +25,37 @@ struct WindowSignalTests {
   private func stop(
     in stage: String, by signal: Int32, _ project: MigrateProject, resumes: Bool
   ) throws -> ChildProcess.Result {
-    let hold = project.folder.appending(path: "hold-\(stage)")
-    try "".write(to: hold, atomically: true, encoding: .utf8)
+    let hold = try WindowHold.hold(stage, project)
     let child = try MartletBinary.start(
       ["window", "--yes", "--report", "reports"] + (resumes ? ["--resume"] : []),
-      directory: project.folder.path)
-    for _ in 0..<60_000 {
-      if self.stage(project, "running") == stage { break }
-      usleep(1000)
+      environment: try WindowHold.environment(project), directory: project.folder.path)
+    defer { child.kill(SIGKILL) }
+    try Patience.wait(for: stage, of: child) { self.stage(project, "running") == stage }
+    if stage == "up" {
+      // Held by its documents: it is stopped in the middle of them.
+      try FileManager.default.removeItem(at: hold)
+      try Patience.wait(for: "a document of migrate up", of: child) {
+        try project.server.withDatabase { try $0.count("slow", filter: ["done": true]) } > 0
+      }
     }
     child.kill(signal)
     // What the answer runs is not held; what was stopped was.
-    for _ in 0..<60_000 {
-      if self.stage(project, "failed") == stage { break }
-      usleep(1000)
+    try Patience.wait(for: "the end of \(stage)", of: child) {
+      self.stage(project, "failed") == stage
     }
-    try FileManager.default.removeItem(at: hold)
+    try? FileManager.default.removeItem(at: hold)
     return child.wait()
   }
 
-  private static func held(_ stage: String) -> String {
-    "while test -e hold-\(stage); do sleep 0.02; done"
+  /// Enough for half a minute of `migrate up`.
+  private func slow(_ project: MigrateProject, _ isSlow: Bool) throws {
+    try project.server.withDatabase { database in
+      if isSlow {
+        _ = try database.insert("slow", (400..<30_000).map { ["_id": .integer($0)] })
+      } else {
+        _ = try database.delete("slow", [["q": ["_id": ["$gte": 400]], "limit": 0]])
+      }
+    }
   }
 
   @Test(
@@ -53,16 +63,16 @@ struct WindowSignalTests {
     arguments: [SIGINT, SIGTERM])
   func everyStage(_ signal: Int32) throws {
     try WindowTests.run(
-      stop: "\(Self.held("stop")); echo stop >> log",
-      start: "\(Self.held("start")); echo start >> log",
-      health: "\(Self.held("health")); echo health >> log"
+      stop: "\(WindowHold.text("stop")); echo stop >> log",
+      start: "\(WindowHold.text("start")); echo start >> log",
+      health: "\(WindowHold.text("health")); echo health >> log"
     ) { (project) throws in
       try WindowTests.rules(
         """
         references: [ { from: orders.user_id, to: users._id } ]
         commands:
-          - { name: before, run: "\(Self.held("before"))", when: before }
-          - { name: after, run: "\(Self.held("after"))", when: after }
+          - { name: before, run: "\(WindowHold.text("before"))", when: before }
+          - { name: after, run: "\(WindowHold.text("after"))", when: after }
         """, project)
       try project.server.withDatabase { database in
         _ = try database.insert("slow", (0..<400).map { ["_id": .integer($0)] })
@@ -78,7 +88,9 @@ struct WindowSignalTests {
       for (number, stage) in Self.stages.enumerated() {
         let log = WindowTests.log(project)
         try? FileManager.default.removeItem(at: project.folder.appending(path: "reports"))
+        if stage == "up" { try slow(project, true) }
         let result = try stop(in: stage, by: signal, project, resumes: number > 0)
+        if stage == "up" { try slow(project, false) }
         #expect(result.exitCode == (signal == SIGINT ? 130 : 75), "\(stage): \(result.stderr)")
         #expect(self.stage(project, "failed") == stage, "\(stage): \(journal(project))")
         #expect(journal(project)["recovery"]?.documentValue?["settled"] == true, "\(stage)")
