@@ -32,8 +32,7 @@ struct WindowAnswerTests {
       let first = try MartletBinary.start(
         ["window", "--no-backup", "--yes", "--report", "reports"],
         directory: project.folder.path)
-      let here = project.folder.appending(path: "here").path
-      while !FileManager.default.fileExists(atPath: here) { usleep(5000) }
+      try Patience.wait(forFile: project.folder.appending(path: "here").path, of: first)
       // The references were found good in this stage.
       first.kill(SIGTERM)
       #expect(first.wait().exitCode == 75, "\(first.stderrSoFar)")

@@ -21,10 +21,8 @@ struct WindowFaultTests {
   }
 
   /// Blocks until a hook or rule that is held has begun.
-  private func reach(_ name: String, _ project: MigrateProject) throws {
-    let path = project.folder.appending(path: "in-\(name)").path
-    for _ in 0..<6_000 where !FileManager.default.fileExists(atPath: path) { usleep(10_000) }
-    try #require(FileManager.default.fileExists(atPath: path))
+  private func reach(_ name: String, _ project: MigrateProject, _ window: ChildProcess) throws {
+    try Patience.wait(forFile: project.folder.appending(path: "in-\(name)").path, of: window)
   }
 
   private func start(_ project: MigrateProject, _ more: String...) throws -> ChildProcess {
@@ -41,7 +39,7 @@ struct WindowFaultTests {
     try WindowTests.run(stop: "\(Self.held("stop")); echo stop >> log") { (project) throws in
       try hold("stop", project)
       let first = try start(project, "--no-backup")
-      try reach("stop", project)
+      try reach("stop", project, first)
       for more in [[], ["--resume"], ["--abandon"]] {
         let other = try project.martlet(["window", "--no-backup", "--yes"] + more)
         #expect(other.exitCode == 11, "\(more): \(other.stderr)")
@@ -59,7 +57,7 @@ struct WindowFaultTests {
     ) { (project) throws in
       try hold("stop", project)
       let child = try start(project)
-      try reach("stop", project)
+      try reach("stop", project, child)
       let lease = try Lease.acquire(
         pool: project.server.pool, database: project.server.databaseName,
         collection: "migrations.lock", id: "lock", holder: ["host": "elsewhere"],
@@ -69,10 +67,9 @@ struct WindowFaultTests {
       try project.server.withDatabase { _ = try $0.insert("orders", [["_id": 77, "user_id": 1]]) }
       try free("stop", project)
       let journal = project.folder.appending(path: ".martlet/window.json")
-      for _ in 0..<6_000 {
+      try Patience.wait(for: "migrate up to begin", of: child) {
         let text = try? String(contentsOf: journal, encoding: .utf8)
-        if text?.contains("\"mayHaveChanged\": true") == true { break }
-        usleep(10_000)
+        return text?.contains("\"mayHaveChanged\": true") == true
       }
       child.kill(SIGINT)
       let result = child.wait()
@@ -91,7 +88,7 @@ struct WindowFaultTests {
       )
       try hold("after", project)
       let child = try start(project, "--no-backup")
-      try reach("after", project)
+      try reach("after", project, child)
       try project.write("900_other.yaml", "up:\n  - create: others\n")
       let other = try project.migrate("up", "--yes")
       #expect(other.exitCode == 0, "\(other.stderr)")
@@ -147,9 +144,7 @@ struct WindowFaultTests {
   func mail() throws {
     try WindowTests.run { (project) throws in
       let program = project.folder.appending(path: "sendmail")
-      try "#!/bin/sh\ncat > mail\n".write(to: program, atomically: true, encoding: .utf8)
-      try FileManager.default.setAttributes(
-        [.posixPermissions: 0o755], ofItemAtPath: program.path)
+      try ChildProcess.writeProgram("#!/bin/sh\ncat > mail\n", to: program.path)
       let result = try MartletBinary.run(
         ["window", "--no-backup", "--yes"],
         environment: [
