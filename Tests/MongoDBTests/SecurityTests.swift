@@ -59,17 +59,19 @@ import Testing
     #expect(try pool(server.uri).withClient { try $0.hello() }.isWritablePrimary)
     for uri in ["mongodb://\(host)/?tls=true", "mongodb://\(host)/"] {
       let error = try #require(throws: MongoError.self) {
-        try pool(uri).withClient { try $0.hello() }
+        try pool(uri, selection: .seconds(3)).withClient { try $0.hello() }
       }
       #expect(error.kind == .unreachable && error.message.contains(host))
     }
   }
 
   private func pool(
-    _ uri: String, _ user: String? = nil, _ password: String? = nil
+    _ uri: String, _ user: String? = nil, _ password: String? = nil,
+    selection: Duration = .seconds(60)
   ) throws -> ClientPool {
     try ClientPool(
       ConnectionSettings(
-        uri: uri, username: user, password: password, serverSelectionTimeout: .seconds(3)))
+        uri: uri, username: user, password: password, serverSelectionTimeout: selection,
+        connectTimeout: .seconds(60)))
   }
 }
