@@ -66,15 +66,16 @@ run() {
   return "$status"
 }
 
-# copy_to_s3: what a backup that was made now says of itself (standard input, JSON) is copied to S3 when a bucket
+# copy_to_s3 WORDS…: what a backup that was made now says of itself (standard input, JSON) is copied to S3 when a bucket
 # is named. Credentials are those of AWS_*. Not the newest of the store: that may be another's, or one that a
 # wrong clock has dated in the future.
+# shellcheck disable=SC2120 # only the runbook has options for it
 copy_to_s3() {
   [[ -n ${S3_BUCKET:-} ]] || return 0
   local id
   id=$(sed -n 's/^ *"id": "\(.*\)",*$/\1/p' | head -n 1)
   [[ -n $id ]] || return 1
-  run backup copy "$id" "rclone::s3,env_auth:$S3_BUCKET/backups"
+  run backup copy "$id" "rclone::s3,env_auth:$S3_BUCKET/backups" "$@"
 }
 
 # back_up WORDS…: a backup, and its copy.
@@ -86,5 +87,6 @@ back_up() {
   local made
   made=$(run backup run "$@" --json) || return
   printf '%s\n' "$made"
+  # shellcheck disable=SC2119
   copy_to_s3 <<<"$made"
 }

@@ -43,6 +43,24 @@ tell_the_team() {
     || log WARNING "the team could not be told"
 }
 
+# copy_backup REPORT WORDS…: the backup that the window has made, as its report names it, goes to S3. A window
+# without a backup has none to copy. Of the window's options the copy needs the configuration.
+copy_backup() {
+  local report=$1/martlet-window.json id config=()
+  shift
+  [[ -n ${S3_BUCKET:-} ]] || return 0
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --config) config=(--config "${2:-}") ;;
+      --config=*) config=("$1") ;;
+    esac
+    shift
+  done
+  [[ -r $report ]] || return 1
+  id=$(sed -n 's/^ *"backup": "\(.*\)",*$/\1/p' "$report" | head -n 1)
+  [[ -z $id ]] || copy_to_s3 "${config[@]}" <<<"\"id\": \"$id\""
+}
+
 # window WORDS…: asks on the terminal, so its messages are not piped; what it did is in the report.
 window() {
   local status=0 report
@@ -52,9 +70,7 @@ window() {
   "$program" window --report "$report" "$@" || status=$?
   if [[ $status == 0 ]]; then
     log INFO "done; the report is $report"
-    if [[ -n ${S3_BUCKET:-} ]]; then
-      copy_to_s3 <.martlet/window-backup.json || log WARNING "the backup was not copied to S3"
-    fi
+    copy_backup "$report" "$@" || log WARNING "the backup was not copied to S3"
   else
     log ERROR "martlet window ended with $status"
     if [[ -d $report ]]; then log ERROR "the report is $report"; fi

@@ -100,4 +100,51 @@ import Yams
       #expect(try run("resume").exitCode == 64)
     }
   }
+
+  @Test(
+    "the runbook script copies the backup of this window to S3, wherever it is called, and no other",
+    arguments: [["--config", "../martlet.yaml"], ["--config=../martlet.yaml"], []])
+  func copies(_ config: [String]) throws {
+    try MigrateProject.run { (project) throws in
+      try project.server.withDatabase { _ = try $0.insert("users", [["_id": 1]]) }
+      // In a folder below that of martlet.yaml, beside which the window keeps its own files.
+      let folder = project.folder.appending(path: "below")
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      let binary = try TestServer.environment("MARTLET_BINARY")
+      // What would go to S3 is written down.
+      let program = project.folder.appending(path: "bin/martlet").path
+      let text = """
+        #!/bin/sh
+        case "$1 $2" in
+          "backup copy") echo "$@" >>'\(project.folder.path)/copied'; exit ;;
+        esac
+        exec '\(binary)' "$@"
+
+        """
+      try ChildProcess.writeProgram(text, to: program)
+      let script = ReferenceRulesTests.root.appending(path: "scripts/runbook.sh").path
+      func run(_ more: String...) throws -> ChildProcess.Result {
+        try ChildProcess(
+          script, ["run", "--yes"] + more + config,
+          environment: ["MARTLET": program, "DEBUG": nil, "S3_BUCKET": "bucket"],
+          directory: folder.path
+        ).wait()
+      }
+      let copied = project.folder.appending(path: "copied")
+      let bare = try run("--no-backup")
+      #expect(bare.exitCode == 0, "\(bare.stderr)")
+      #expect(!bare.stderr.contains("S3"), "\(bare.stderr)")
+      #expect(!FileManager.default.fileExists(atPath: copied.path))
+
+      let done = try run()
+      #expect(done.exitCode == 0, "\(done.stderr)")
+      #expect(!done.stderr.contains("not copied"), "\(done.stderr)")
+      let list = try project.martlet(["backup", "list", "--json"])
+      let sets = try ExtendedJSON.parseDocument(list.stdout)["backups"]?.arrayValue ?? []
+      let id = try #require(sets.first?.documentValue?["id"]?.stringValue)
+      let words = (["backup copy \(id) rclone::s3,env_auth:bucket/backups"] + config)
+        .joined(separator: " ")
+      #expect(try String(contentsOf: copied, encoding: .utf8) == words + "\n")
+    }
+  }
 }
