@@ -36,18 +36,13 @@ import Testing
 
     /// Until that time is in a slice, or the capture has failed.
     func reach(_ time: Timestamp) -> Bool {
-      for _ in 0..<600 {
-        let now = state.withLock { $0 }
-        if now.end >= time { return true }
-        if now.isOver { return false }
-        usleep(100_000)
-      }
-      return false
+      try? Patience.wait(for: "a slice") { state.withLock { $0.end >= time || $0.isOver } }
+      return state.withLock { $0.end >= time }
     }
 
     func stop() throws {
       cancellation.cancel(.stopped)
-      while !state.withLock({ $0.isOver }) { usleep(20_000) }
+      try Patience.wait(for: "the end of the capture") { state.withLock { $0.isOver } }
       if let failure = state.withLock({ $0.failure }) { throw failure }
     }
   }

@@ -59,7 +59,7 @@ import Testing
 
     func stop() -> [String: Set<String>] {
       state.withLock { $0.isOver = true }
-      while state.withLock({ $0.running > 0 }) { usleep(10_000) }
+      try? Patience.wait(for: "the end of the writers") { state.withLock { $0.running == 0 } }
       return state.withLock { $0.acknowledged }
     }
   }

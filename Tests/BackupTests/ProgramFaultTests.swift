@@ -31,14 +31,13 @@ import Testing
 
   /// True when nobody of that process's number runs any more.
   private func isGone(_ pid: Int32) -> Bool {
-    for _ in 0..<200 {
+    let gone: Void? = try? Patience.wait(for: "the end of \(pid)") {
       guard let state = try? Transfer.bytes(FileSource(path: "/proc/\(pid)/stat"), limit: 4096)
       else { return true }
       // A zombie has ended; this process does not wait for its children's children.
-      if String(decoding: state, as: UTF8.self).contains(") Z ") { return true }
-      usleep(10_000)
+      return String(decoding: state, as: UTF8.self).contains(") Z ")
     }
-    return false
+    return gone != nil
   }
 
   @Test("a program that hangs ends with the work, and so does what it has started")
@@ -118,8 +117,7 @@ import Testing
   func partialCopy(_ end: String) throws {
     let scratch = try ScratchFolder()
     let script = "#!/bin/sh\ncase \" $* \" in *\" copy \"*) \(end);; esac\nexec rclone \"$@\"\n"
-    try scratch.write(Array(script.utf8), "rclone")
-    chmod(scratch.path + "/rclone", 0o700)
+    try ChildProcess.writeProgram(script, to: scratch.path + "/rclone")
     let store = RcloneStore(
       remote: ":local:" + scratch.path + "/store", program: scratch.path + "/rclone", attempts: 1)
     let names = ["a/1", "a/2", "b/3", "b/4"]
@@ -131,8 +129,7 @@ import Testing
   @Test("an rclone that hangs is an error in the end, also in the middle of a file")
   func hangingRclone() throws {
     let scratch = try ScratchFolder()
-    try scratch.write(Array("#!/bin/sh\nexec sleep 600\n".utf8), "rclone")
-    chmod(scratch.path + "/rclone", 0o700)
+    try ChildProcess.writeProgram("#!/bin/sh\nexec sleep 600\n", to: scratch.path + "/rclone")
     let store = RcloneStore(
       remote: "x:y", program: scratch.path + "/rclone", attempts: 1, patience: .seconds(1))
     #expect(throws: BackupError.self) { try store.list("", recursively: false) }

@@ -1,6 +1,7 @@
 import BSON
 import Dump
 import Glibc
+import Synchronization
 import Testing
 
 @testable import Backup
@@ -205,20 +206,23 @@ enum StoreKind: String, CaseIterable, Sendable {
     for jump in [-100_000, 100_000] as [Int64] {
       other.heartbeat = Moment.now() + jump
       try put(other, in: store)
-      // Renewed while it is watched, by a clock of its own.
+      // Renewed for as long as it is watched, by a clock of its own.
       let holder = other
+      let isWatched = Mutex(true)
       let renewer = WorkerThread {
         var holder = holder
-        for _ in 0..<20 {
+        while isWatched.withLock({ $0 }) {
           usleep(20_000)
           holder.heartbeat += 30
           try? self.put(holder, in: store)
         }
       }
+      // Ends with the first renewal that is seen.
       let refused = #expect(throws: BackupError.self) {
-        try StoreLock.acquire(store, purpose: "backup run", watching: 3000)
+        try StoreLock.acquire(store, purpose: "backup run", watching: 60_000)
       }
       #expect(refused?.code == .locked)
+      isWatched.withLock { $0 = false }
       renewer?.join()
       try StoreLock.acquire(store, purpose: "backup run", watching: 200).release()
     }

@@ -68,8 +68,9 @@ import Testing
             }
           }
         }
-        var listed = 0
-        while listed < 4 { listed = try server.withDatabase { try $0.listIndexes("c").count } }
+        try Patience.wait(for: "both builds") {
+          try server.withDatabase { try $0.listIndexes("c").count } == 4
+        }
         let summary = try server.dump(to: .directory(path: scratch.file("d")))
         let specs = summary.collections.first { $0.type == "collection" }?.metadata?.indexes ?? []
         #expect(specs.compactMap { $0["name"]?.stringValue } == ["_id_", "done"])

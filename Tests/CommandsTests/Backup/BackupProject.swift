@@ -78,16 +78,17 @@ struct BackupProject {
     }
     let mark = try server.pool.withClient { try $0.hello().lastWriteTime }
     let target = mark.map { "\($0.seconds):\($0.increment)" } ?? ""
-    for _ in 0..<300 {
+    defer {
+      child.kill(SIGTERM)
+      _ = child.wait()
+    }
+    try Patience.wait(for: "a slice up to \(target)", of: child) {
       // Slices are told as they are written; the last one covers the note.
       let ends = child.stdoutSoFar.split(separator: "\n").compactMap { line in
         (try? ExtendedJSON.parseDocument(String(line)))?["end"]?.stringValue
       }
-      if ends.contains(where: { Self.order($0) >= Self.order(target) }) { break }
-      Thread.sleep(forTimeInterval: 0.1)
+      return ends.contains { Self.order($0) >= Self.order(target) }
     }
-    child.kill(SIGTERM)
-    _ = child.wait()
   }
 
   private static func order(_ time: String) -> UInt64 {

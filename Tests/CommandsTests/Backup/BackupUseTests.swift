@@ -69,8 +69,7 @@ import Testing
       try project.configure(
         "  commands: [ { name: other, dump: \"sh -c 'touch begun; sleep 600; true'\" } ]")
       let child = try MartletBinary.start(["backup", "run"], directory: project.folder.path)
-      let begun = project.folder.appending(path: "begun").path
-      while access(begun, F_OK) != 0 { usleep(20_000) }
+      try Patience.wait(forFile: project.folder.appending(path: "begun").path, of: child)
       child.kill(SIGTERM)
       #expect(child.wait().exitCode == 75)
       #expect(sets(project).isEmpty)
@@ -179,8 +178,7 @@ import Testing
       let child = try ChildProcess(
         "/bin/sh", ["-c", "trap '' INT; exec \(binary) backup run"],
         directory: project.folder.path)
-      let begun = project.folder.appending(path: "begun").path
-      while access(begun, F_OK) != 0 { usleep(20_000) }
+      try Patience.wait(forFile: project.folder.appending(path: "begun").path, of: child)
       child.kill(SIGINT)
       #expect(child.wait().exitCode == 130)
     }
@@ -210,9 +208,9 @@ import Testing
         link("soft", home + "/precious"); file("soft")
         t.close()
         """)
-      try project.write(
-        "bin/tar", "#!/bin/sh\nexec \(python) hostile.py '\(project.folder.path)'\n")
-      chmod(project.folder.path + "/bin/tar", 0o700)
+      try ChildProcess.writeProgram(
+        "#!/bin/sh\nexec \(python) hostile.py '\(project.folder.path)'\n",
+        to: project.folder.path + "/bin/tar")
       try project.configure("  files: [config]")
       let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
       let made = try project.martlet(

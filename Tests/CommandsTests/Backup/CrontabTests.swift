@@ -11,8 +11,7 @@ import Testing
   /// Runs the script and returns what it says; the crontab is the file `tab`.
   private func cron(_ words: String..., script: String) throws -> ChildProcess.Result {
     let crontab = folder.appending(path: "crontab").path
-    try script.write(toFile: crontab, atomically: true, encoding: .utf8)
-    chmod(crontab, 0o700)
+    try ChildProcess.writeProgram(script, to: crontab)
     let root = #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
     return try ChildProcess(
       "/bin/bash", ["/\(root)/scripts/cron-setup.sh"] + words,

@@ -55,13 +55,13 @@ import Testing
       try #require(try edge(project, 1) > before)
       let lost = try edge(project, -1)
       capture.kill(SIGCONT)
-      for _ in 0..<300 where !capture.stderrSoFar.contains("the oplog rolled over") {
-        usleep(100_000)
+      try Patience.wait(for: "the gap to be told", of: capture) {
+        capture.stderrSoFar.contains("the oplog rolled over")
       }
       #expect(capture.stderrSoFar.contains("take a new backup"), "\(capture.stderrSoFar)")
       try server.withDatabase { _ = try $0.insert("orders", [["_id": 2]]) }
       let after = try edge(project, -1)
-      try wait(project, for: after)
+      try wait(project, for: after, capture)
 
       let gaps = try chain(project)["gaps"]?.arrayValue
       #expect(gaps?.count == 1)
@@ -86,7 +86,7 @@ import Testing
       #expect(try chain(project)["needsBase"] == false)
       try server.withDatabase { _ = try $0.insert("orders", [["_id": 3]]) }
       let last = try edge(project, -1)
-      try wait(project, for: last)
+      try wait(project, for: last, capture)
       try server.withDatabase { try $0.drop("orders") }
       let restore = try project.martlet(
         "restore", "--to-time", "\(last.seconds):\(last.increment)", "--yes")
@@ -99,9 +99,11 @@ import Testing
   }
 
   /// Until the newest slice ends at that time or later.
-  private func wait(_ project: BackupProject, for time: Timestamp) throws {
+  private func wait(
+    _ project: BackupProject, for time: Timestamp, _ capture: ChildProcess
+  ) throws {
     let folder = project.folder.appending(path: "backups/oplog")
-    for _ in 0..<300 {
+    try Patience.wait(for: "a slice up to \(time)", of: capture) {
       let names = FileManager.default.enumerator(atPath: folder.path)?.compactMap { $0 as? String }
       let ends = (names ?? []).filter { $0.hasSuffix(".json") }.compactMap { name -> Timestamp? in
         let parts = (name.split(separator: "_").last ?? "").dropLast(5).split(separator: "-")
@@ -109,9 +111,7 @@ import Testing
         else { return nil }
         return Timestamp(seconds: seconds, increment: increment)
       }
-      if ends.contains(where: { $0 >= time }) { return }
-      usleep(100_000)
+      return ends.contains { $0 >= time }
     }
-    Issue.record("nothing was captured up to \(time)")
   }
 }

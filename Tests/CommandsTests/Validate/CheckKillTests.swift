@@ -239,7 +239,10 @@ struct CheckKillTests {
           return error.code == 239
         }
       }
-      while !isGone() { _ = try client.database("other").insert("writes", [["x": 1]]) }
+      try Patience.wait(for: "the moment to be gone") {
+        _ = try client.database("other").insert("writes", [["x": 1]])
+        return isGone()
+      }
 
       let resumed = try MartletBinary.run(Self.command, directory: folder)
       #expect(resumed.exitCode == 0, "\(resumed.stderr)")

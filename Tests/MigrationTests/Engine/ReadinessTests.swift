@@ -51,9 +51,9 @@ import Testing
     let secondary = try #require(server.hosts.firstIndex { $0 != primary })
     try server.signal(SIGKILL, member: secondary)
     var conflict: MigrationError?
-    for _ in 0..<60 where conflict == nil {
+    try Patience.wait(for: "the member to be seen as down") {
       conflict = try migrator.planUp().conflicts.first
-      if conflict == nil { Thread.sleep(forTimeInterval: 0.5) }
+      return conflict != nil
     }
     #expect(conflict?.code == .notReady)
     #expect(conflict?.hint?.contains("commitQuorum") == true)
