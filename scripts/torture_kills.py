@@ -6,6 +6,7 @@ The live data is another before each restore, so that what was, what is restored
 Writers insert all the time; whatever was acknowledged must be live, in a safety backup or kept. In the end
 moments are restored from the captured slices. Exits 1 when anything was lost, half or left behind.
 """
+import atexit
 import hashlib
 import json
 import os
@@ -34,7 +35,36 @@ db = client[name]
 with open(work + "/martlet.yaml", "w") as file:
     file.write("backup: { keep: { last: 6 } }\n")
 problems = []
+children = []
 MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def clean():
+    """However it ends, also by SIGTERM: nothing goes on, and nothing stays."""
+    for writer in writers:
+        writer.stop.set()
+    for writer in writers:
+        if writer.is_alive():
+            writer.join(30)
+    for child in children:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    for database in (name, f"{name}_safety"):
+        client.drop_database(database)
+    client.martlet_restore.journal.delete_many({"databases": name})
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def start(*words, **streams):
+    child = subprocess.Popen([martlet, *words], env=environment, cwd=work, **streams)
+    children.append(child)
+    return child
+
+
+writers = []
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+atexit.register(clean)
 
 
 def problem(text):
@@ -137,8 +167,7 @@ usual = {"backup": 0.8, "prune": 0.15, "oplog": 1.2, "restore": 0.8}  # seconds
 def kill_during(kind, words, notices):
     """Starts it, and kills it at a random moment, or soon after it says one of these."""
     began = time.monotonic()
-    process = subprocess.Popen([martlet, *words], env=environment, cwd=work, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
+    process = start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     on = choose.choice(notices) if notices and choose.random() < 0.7 else None
     said = []
     if on is None:
@@ -207,7 +236,7 @@ db.b.insert_many([{"_id": i} for i in range(500)])
 db.create_collection("metrics", timeseries={"timeField": "t"})
 db.w.insert_one({"_id": "first"})
 change()
-writers = [Writer(n) for n in range(2)]
+writers.extend(Writer(n) for n in range(2))
 for writer in writers:
     writer.start()
 must("backup", "run", "--kind", "database", "--quiet")
@@ -260,7 +289,7 @@ for number in range(1, rounds + 1):
 
 # To moments, from a base and the slices. Each must be exact, and differ from the others.
 must("backup", "run", "--kind", "database", "--quiet")
-capture = subprocess.Popen([martlet, "oplog", "run", "--slice", "1s", "--quiet"], env=environment, cwd=work, stderr=subprocess.DEVNULL)
+capture = start("oplog", "run", "--slice", "1s", "--quiet", stderr=subprocess.DEVNULL)
 moments = []
 for _ in range(3):
     change()
@@ -277,7 +306,7 @@ end = client.admin.command("hello")["lastWrite"]["opTime"]["ts"]
 time.sleep(choose.uniform(0, 1.5))
 capture.kill()
 capture.wait()
-capture = subprocess.Popen([martlet, "oplog", "run", "--slice", "1s", "--quiet"], env=environment, cwd=work, stderr=subprocess.DEVNULL)
+capture = start("oplog", "run", "--slice", "1s", "--quiet", stderr=subprocess.DEVNULL)
 # It may be an hour behind by now, on a machine that does other things too.
 deadline = time.monotonic() + 600
 while time.monotonic() < deadline and capture.poll() is None:
@@ -305,8 +334,6 @@ for root, _, files in os.walk(work + "/store"):
         left.append(inside)
 if left:
     problem("left behind: " + " ".join(left))
-client.drop_database(name)
-shutil.rmtree(work)
 if problems:
     print(f"{len(problems)} problems with seed {seed}")
     sys.exit(1)
