@@ -61,6 +61,15 @@ import Testing
     #expect(result.stdout == "in\na\n/usr\n" && result.stderr == "b\n" && result.exitCode == 3)
   }
 
+  @Test("nobody waits for a program that has ended, and what it said is told")
+  func ended() throws {
+    let child = try ChildProcess("/bin/sh", ["-c", "echo why >&2; exit 1"])
+    let over = #expect(throws: Patience.Over.self) {
+      try Patience.wait(forFile: "/no/such/file", of: child)
+    }
+    #expect(over?.description.contains("why") == true)
+  }
+
   @Test("a program is killed by a signal after it has said something")
   func killed() throws {
     let child = try ChildProcess("/bin/sh", ["-c", "echo ready; exec sleep 1000"])

@@ -81,7 +81,8 @@ public final class ChildProcess: Sendable {
   /// Whether the program itself is over; what it has started may still hold its output open.
   public var hasEnded: Bool { state.withLock { $0.exitCode != nil } }
 
-  private var isOver: Bool { state.withLock { $0.open == 0 && $0.exitCode != nil } }
+  /// The program is over, and all of its output is here.
+  var isOver: Bool { state.withLock { $0.open == 0 && $0.exitCode != nil } }
 
   private func text(_ stream: Int) -> String {
     state.withLock { String(decoding: $0.output[stream], as: UTF8.self) }

@@ -35,6 +35,8 @@ public enum Patience {
   }
 
   private static func over(_ text: String, _ child: ChildProcess?) -> Over {
-    Over(description: child.map { "\(text)\n\($0.stderrSoFar)" } ?? text)
+    // The rest of what it said may still be on its way.
+    if let child { for _ in 0..<200 where !child.isOver { usleep(10_000) } }
+    return Over(description: child.map { "\(text)\n\($0.stderrSoFar)" } ?? text)
   }
 }
