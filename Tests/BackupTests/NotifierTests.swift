@@ -100,9 +100,8 @@ import Testing
   func mail() throws {
     let scratch = try ScratchFolder()
     let path = scratch.path + "/sendmail"
-    try scratch.write(
-      Array("#!/bin/sh\n{ echo \"$@\"; cat; } >'\(scratch.path)/mail'\n".utf8), "sendmail")
-    chmod(path, 0o700)
+    try ChildProcess.writeProgram(
+      "#!/bin/sh\n{ echo \"$@\"; cat; } >'\(scratch.path)/mail'\n", to: path)
     let notifier = Notifier(email: "ops@example.com", webhook: nil, sendmail: path) { _ in }
     let event = NotifierEvent.failed("backup run", "first\n.\nBcc: x@example.com", exitCode: 1)
     #expect(notifier.send(event).isEmpty)
@@ -125,10 +124,7 @@ import Testing
   func sendmail(script: String, words: String) throws {
     let scratch = try ScratchFolder()
     let path = scratch.path + "/sendmail"
-    if !script.isEmpty {
-      try scratch.write(Array("#!/bin/sh\n\(script)\n".utf8), "sendmail")
-      chmod(path, 0o700)
-    }
+    if !script.isEmpty { try ChildProcess.writeProgram("#!/bin/sh\n\(script)\n", to: path) }
     let timeout = script.contains("sleep") ? 1 : 20
     let notifier = Notifier(
       email: "a@example.com", webhook: nil, timeout: timeout, sendmail: path

@@ -135,7 +135,7 @@ import Testing
     #expect(whole.collections.contains { $0.namespace == "other.a" })
   }
 
-  @Test("who may not know which replica set this is makes no base, and says so; with one he recovers")
+  @Test("who may not know which replica set this is makes no base, and says so")
   func base() throws {
     let place = try OperatorPlace()
     try place.shop { _ = try $0.insert("users", [["_id": 1]]) }
