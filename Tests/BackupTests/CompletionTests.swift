@@ -101,16 +101,62 @@ import Testing
     // No slices lead there.
     options.time = .entry(Timestamp(seconds: .max, increment: 1))
     try die(place, made.id, Reload([item], [], made, options))
-    let error = #expect(throws: BackupError.self) { try place.restore(made.id) }
-    #expect(error?.code == .unreachableTime)
-    #expect(error?.hint?.contains("--take-over gives up") == true)
-    #expect(error?.hint?.contains("20260101T000000Z-database-safety") == true)
-    #expect(try place.journal() == 1)
+    // That its process is dead, on another machine, is no reason to give up at once.
+    for takesOver in [true, false] {
+      let error = #expect(throws: BackupError.self) {
+        try place.restore(made.id, change: { $0.takesOver = takesOver })
+      }
+      #expect(error?.code == .unreachableTime)
+      #expect(error?.hint?.contains("--take-over gives up") == true)
+      #expect(error?.hint?.contains("20260101T000000Z-database-safety") == true)
+      #expect(try place.journal() == 1)
+      guard takesOver else { break }
+      try place.root.withClient { client in
+        _ = try client.database(Journal.database).update(
+          Journal.collection, [["q": [:], "u": ["$unset": ["hasFailed": 1]]]])
+      }
+    }
     // Nothing was replaced yet, so there is nothing to be saved.
     #expect(try safeties(place).isEmpty)
     _ = try place.restore(made.id, change: { $0.takesOver = true })
     #expect(try place.ids() == [1])
     #expect(try place.journal() == 0)
+  }
+
+  @Test("an election, a full disk or a signal is no reason to give anything up")
+  func passing() {
+    for code in [24, 50, 91, 189, 10107, 11602, 13435, 14031] {
+      #expect(!FailureWords.isFinal(MongoError(.server, "", code: code)), "\(code)")
+    }
+    #expect(FailureWords.isFinal(MongoError(.server, "", code: 2)))
+    #expect(!FailureWords.isFinal(DumpError(.server, "")))
+    #expect(FailureWords.isFinal(DumpError(.inconsistent, "")))
+    for code in [.cancelled, .locked, .store, .privilege, .notReady] as [BackupError.Code] {
+      #expect(!FailureWords.isFinal(BackupError(code, "")))
+    }
+  }
+
+  @Test("the first safety backup has what was there, and stays known")
+  func safetiesInOrder() throws {
+    let place = try OperatorPlace()
+    let made = try place.shop { database in
+      _ = try database.insert("users", [["_id": 1]])
+      return try place.backup()
+    }
+    var reload = Reload([], [], made, RestoreOptions())
+    try place.root.withClient { client in
+      let journal = Journal(client: client)
+      let token = Temporary().token
+      try journal.begin(token, backup: made.id, databases: ["shop"])
+      try journal.swapping(token, [], .replaceCollecting, safety: "b")
+      for safety in ["b", nil, "a"] {
+        reload.safety = safety
+        try journal.reloading(token, reload)
+      }
+      try journal.saved(token, "c")
+      let safeties = try journal.entry(token)?["safeties"]?.arrayValue?.compactMap(\.stringValue)
+      #expect(safeties == ["b", "a", "c"])
+    }
   }
 
   @Test("late writes that are collected twice leave the safety backup whole, whatever is found")

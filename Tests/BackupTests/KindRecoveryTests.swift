@@ -164,6 +164,50 @@ import Testing
     }
   }
 
+  @Test(
+    "in place, a run that died after its replay had made a view and a time-series is completed",
+    .enabled(if: TestServer.hasTimeseries, "time-series need MongoDB 5.0"))
+  func madeByTheDead() throws {
+    try Shop.run { shop in
+      _ = try shop.backup()
+      try shop.server.withDatabase { database in
+        _ = try database.run(["create": "seen", "viewOn": "users", "pipeline": []])
+        _ = try database.run(["create": "late", "timeseries": ["timeField": "t"]])
+        _ = try database.insert("late", [["t": .date(DateTime(milliseconds: 1))]])
+      }
+      let state = try shop.state("users", "system.buckets.late")
+      try shop.spoil("users")
+      try shop.server.withDatabase { database in
+        for name in ["seen", "late"] { try database.drop(name) }
+      }
+      try shop.capture()
+      var options = shop.restoreOptions
+      options.time = .entry(state.time)
+      options.inPlace = true
+      let runner = RestoreRunner(shop.store, pool: shop.server.pool, options: options)
+      let plan = try runner.plan(nil)
+      #expect(plan.made.map(\.target.collection) == ["late", "seen"])
+      let id = try runner.run(nil).backup
+      #expect(try shop.collections().isSuperset(of: ["seen", "late"]))
+      // As it stands in the journal of one that died then.
+      try shop.server.pool.withClient { client in
+        let manifest = try Catalog(shop.store).find(id).readManifest()
+        var reload = Reload(
+          plan.items, [], manifest, options, made: plan.made.map(\.target))
+        reload.safety = "20260101T000000Z-database-safety"
+        let journal = Journal(client: client)
+        let token = Temporary().token
+        try journal.begin(token, backup: manifest.id, databases: [shop.name])
+        try journal.reloading(token, reload)
+        try journal.abandon(token)
+      }
+      #expect(try runner.run(nil).backup == id)
+      #expect(try shop.tally("users") == state.tallies["users"])
+      #expect(try shop.tally("system.buckets.late") == state.tallies["system.buckets.late"])
+      #expect(try shop.collections().isSuperset(of: ["seen", "late"]))
+    }
+  }
+
   @Test("what is of another kind now is told by the plan")
   func tellsKind() throws {
     try Shop.run { shop in

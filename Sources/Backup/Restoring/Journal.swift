@@ -55,7 +55,7 @@ struct Journal {
       "safety": safety.map { .string($0) } ?? .null,
     ]
     if let reload { change.append("reload", .document(reload.document)) }
-    try set(token, change)
+    try set(token, change, safety: safety)
   }
 
   /// What was live under these names is dropped next.
@@ -69,12 +69,16 @@ struct Journal {
     }
     try set(
       token,
-      ["state": .string(State.reloading.rawValue), "reload": .document(reload.document)])
+      ["state": .string(State.reloading.rawValue), "reload": .document(reload.document)],
+      safety: reload.safety)
   }
 
-  private func set(_ token: String, _ change: Document) throws {
+  /// - Parameter safety: kept in the order of time: the first has what was there before the restore.
+  private func set(_ token: String, _ change: Document, safety: String? = nil) throws {
+    var update: Document = ["$set": .document(change)]
+    if let safety { update.append("$addToSet", ["safeties": .string(safety)]) }
     let reply = try client.database(Self.database).update(
-      Self.collection, [["q": ["_id": .string(token)], "u": ["$set": .document(change)]]])
+      Self.collection, [["q": ["_id": .string(token)], "u": .document(update)]])
     guard reply["n"]?.integerValue == 1 else {
       throw BackupError(
         .conflict, "this restore's entry in \(Self.database).\(Self.collection) was removed",
@@ -93,8 +97,11 @@ struct Journal {
 
   /// Another safety backup has what is still to be replaced.
   func saved(_ token: String, _ safety: String) throws {
-    try set(token, ["safety": .string(safety)])
+    try set(token, ["safety": .string(safety)], safety: safety)
   }
+
+  /// Completing it has failed for a reason that may stay.
+  func failed(_ token: String) throws { try set(token, ["hasFailed": true]) }
 
   /// Nobody works on it any more: the next run need not ask whether its process is alive.
   func abandon(_ token: String) throws {
@@ -112,7 +119,7 @@ struct Journal {
   func reloads() throws -> Set<Namespace> {
     Set(
       try open().flatMap { entry in
-        entry["reload"]?.documentValue.flatMap { Reload($0) }?.targets ?? []
+        entry["reload"]?.documentValue.flatMap { Reload($0) }?.own ?? []
       })
   }
 

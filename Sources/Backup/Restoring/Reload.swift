@@ -9,6 +9,8 @@ internal import MongoDB
 struct Reload {
   var items: [RestorePlan.Item]
   var late: [LateMade]
+  /// What a replay in place makes besides.
+  var made: [Namespace]
   /// Patterns of the backup's names.
   var includes: [String]
   /// Everything, without patterns.
@@ -31,8 +33,9 @@ struct Reload {
 
   init(
     _ items: [RestorePlan.Item], _ late: [LateMade], _ manifest: Manifest,
-    _ options: RestoreOptions
+    _ options: RestoreOptions, made: [Namespace] = []
   ) {
+    self.made = made
     self.items = items
     self.late = late
     if options.inPlace {
@@ -61,6 +64,8 @@ struct Reload {
 
   /// What is dropped.
   var targets: [Namespace] { items.map(\.target) + late.map(\.target) }
+  /// All that is made.
+  var own: [Namespace] { targets + made }
 }
 
 extension Reload {
@@ -88,6 +93,9 @@ extension Reload {
     ]
     if let replaced { out.append("replaced", .array(replaced.map { .binary($0) })) }
     if let archive { out.append("archive", .string(archive)) }
+    if !made.isEmpty {
+      out.append("made", .array(made.map { .string($0.description) }))
+    }
     if let databases {
       out.append("databases", .array(databases.sorted().map { .string($0) }))
     }
@@ -136,6 +144,9 @@ extension Reload {
     end = document["end"]?.timestampValue.map { ($0, document["isInclusive"]?.isTruthy == true) }
     replaced = document["replaced"]?.arrayValue?.compactMap(\.binaryValue)
     archive = document["archive"]?.stringValue
+    made = (document["made"]?.arrayValue ?? []).compactMap {
+      $0.stringValue.flatMap { Namespace($0) }
+    }
     databases = document["databases"]?.arrayValue.map { Set($0.compactMap(\.stringValue)) }
     safety = document["safety"]?.stringValue
   }

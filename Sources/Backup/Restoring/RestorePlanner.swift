@@ -6,6 +6,8 @@ internal import MongoDB
 struct RestorePlanner {
   let client: Client
   let options: RestoreOptions
+  /// What a run that died was about to make in place, and the next has completed.
+  var completed: Set<Namespace> = []
 
   /// Never replaced: they say what is running, and what was done. - Source: consistency.md.
   private var protected: [String] {
@@ -82,7 +84,7 @@ struct RestorePlanner {
       item.liveCount = try liveCount(&item, unfinished)
       items.append(item)
     }
-    let made = try made(history, selection, items)
+    let made = try made(history, selection, items, unfinished.union(completed))
     guard !items.isEmpty || !made.isEmpty else {
       throw BackupError(
         .usage,
@@ -105,7 +107,8 @@ struct RestorePlanner {
   }
 
   private func made(
-    _ history: NamespaceHistory?, _ selection: NamespaceSelection, _ items: [RestorePlan.Item]
+    _ history: NamespaceHistory?, _ selection: NamespaceSelection, _ items: [RestorePlan.Item],
+    _ unfinished: Set<Namespace>
   ) throws -> [RestorePlan.Item] {
     let known = Set(items.map(\.source))
     let made = (history?.made { selection.takes($0) } ?? []).filter { source in
@@ -120,7 +123,10 @@ struct RestorePlanner {
       let found = try database.listCollections(filter: ["name": .string(item.target.collection)])
       if let live = found.first {
         // A replay makes it without dropping anything first, and only a collection can be put aside.
-        guard !options.inPlace || live.type == .collection else {
+        // A run that died may have made it.
+        guard
+          !options.inPlace || live.type == .collection || unfinished.contains(item.target)
+        else {
           throw BackupError(
             .conflict,
             "a view or a time-series has the name of what was made after the backup: in place it is not "

@@ -87,16 +87,37 @@ struct RestoreRecovery {
         options.notice?("what was replaced is kept as \(kept)")
       }
     }
-    do {
-      try addLateWrites(token)
-      try reload?(try journal.entry(token) ?? document)
-    } catch {
-      let safety = try journal.entry(token).flatMap(Self.safety)
-      guard Self.isFinal(error) else { throw error }
-      guard options.takesOver else { throw Self.adding(Self.wayOut(safety), to: error) }
-      options.notice?("\(error): left as it is")
-      if let safety { options.notice?("what was there before is in \(safety)") }
+    do { try addLateWrites(token) } catch let error as BackupError where error.code == .gap {
+      guard options.takesOver else {
+        throw FailureWords.hint(error) { _ in ["--take-over goes on without them"] }
+      }
+      options.notice?(error.message)
     }
+    do { try reload?(try journal.entry(token) ?? document) } catch {
+      try giveUp(token, error)
+    }
+  }
+
+  /// That the one who began it is dead is no reason to give up what it began: only when completing it has failed
+  /// before, and the operator says so.
+  /// - Throws: the error with what can be done, unless it is given up.
+  private func giveUp(_ token: String, _ error: any Error) throws {
+    guard FailureWords.isFinal(error) else { throw error }
+    let journal = Journal(client: client)
+    let entry = try journal.entry(token) ?? [:]
+    let places = Self.places(entry)
+    guard options.takesOver, entry["hasFailed"]?.isTruthy == true else {
+      try journal.failed(token)
+      throw FailureWords.hint(error) { own in
+        [
+          own,
+          "if that stays so, --take-over gives up what cannot be completed of the earlier restore",
+          places,
+        ]
+      }
+    }
+    options.notice?("\(FailureWords.sentence(error)): left as it is")
+    if let places { options.notice?(places) }
   }
 
   /// A swap drops what is live. What was written to it since its safety backup must be in one: the oplog may not
@@ -105,62 +126,42 @@ struct RestoreRecovery {
     _ document: Document, _ token: String, _ swaps: [Journal.Swap], _ swapper: Swapper
   ) throws {
     guard let safety = document["safety"]?.stringValue, let save, let store else { return }
-    let isLeft = try swaps.contains { swap in
+    var isLeft = false
+    var done: [String] = []
+    for swap in swaps {
       let live = try swapper.uuid(swap.target)
-      return live != nil && live != swap.uuid
+      if let live, live == swap.uuid {
+        if !swap.replaced.isEmpty { done.append(swap.target.description) }
+      } else if live != nil {
+        isLeft = true
+      }
     }
     guard isLeft, try !LateWrites(client: client, store: store, options: options).reaches(safety)
     else { return }
-    options.notice?(
-      "what was written after \(safety) cannot be collected any more: backing up again what is replaced "
-        + "now")
     let databases = (document["databases"]?.arrayValue ?? []).compactMap(\.stringValue)
     guard let again = try save(document["backup"]?.stringValue ?? "a backup", Set(databases)) else {
+      options.notice?(
+        "what was written after \(safety) to what is replaced now is in no backup: none was wanted")
       return
+    }
+    options.notice?(
+      "what was written after \(safety) cannot be added to it from here: what is replaced now is in "
+        + again)
+    if !done.isEmpty {
+      options.notice?(
+        "what was written to \(done.joined(separator: ", ")) just before its swap is in \(safety) as far "
+          + "as it was collected then")
     }
     try Journal(client: client).saved(token, again)
   }
 
-  // MARK: - What cannot be completed
-
-  private static func safety(_ entry: Document) -> String? {
-    entry["reload"]?.documentValue.flatMap { Reload($0) }?.safety ?? entry["safety"]?.stringValue
-  }
-
-  /// Whether the next run would meet the same: what the oplog, or the store, does not have any more can never
-  /// be done.
-  private static func isFinal(_ error: any Error) -> Bool {
-    switch error {
-    case let error as BackupError:
-      ![.cancelled, .locked, .store, .program, .notReady].contains(error.code)
-    case let error as DumpError: ![.cancelled, .file].contains(error.code)
-    case let error as MongoError:
-      !error.isNetwork && !error.isNotPrimary
-        && ![.unreachable, .cancelled, .leaseLost, .timedOut, .writeConcern].contains(error.kind)
-    default: false
-    }
-  }
-
-  private static func wayOut(_ safety: String?) -> String {
-    "--take-over gives up what cannot be completed of the earlier restore"
-      + (safety.map { "; what was there before it is in \($0)" } ?? "")
-  }
-
-  private static func adding(_ hint: String, to error: any Error) -> any Error {
-    func joined(_ before: String?) -> String { before.map { "\($0); \(hint)" } ?? hint }
-    if var error = error as? BackupError {
-      error.hint = joined(error.hint)
-      return error
-    }
-    if var error = error as? DumpError {
-      error.hint = joined(error.hint)
-      return error
-    }
-    if var error = error as? MongoError {
-      error.hint = joined(error.hint)
-      return error
-    }
-    return error
+  /// Which backups have what a restore has replaced.
+  private static func places(_ entry: Document) -> String? {
+    let safeties = (entry["safeties"]?.arrayValue ?? []).compactMap(\.stringValue)
+    guard let first = safeties.first else { return nil }
+    let later = safeties.dropFirst().joined(separator: ", ")
+    return "what was there before it is in \(first)"
+      + (later.isEmpty ? "" : ", what came since in \(later)")
   }
 
   // MARK: - Swaps

@@ -39,7 +39,7 @@ extension RestoreRunner {
 
   /// As mongorestore without `--drop`: those of the backup become what they were, others stay. All else is
   /// restored by then: what fails is told.
-  func mergeUsers(_ manifest: Manifest, _ report: inout RestoreReport) {
+  func mergeUsers(_ manifest: Manifest, _ report: inout RestoreReport) throws {
     options.notice?("merging users and roles")
     do {
       let none = NamespaceSelection(
@@ -49,7 +49,10 @@ extension RestoreRunner {
         manifest, nil, [], selection: none, withholdsExpiry: false, &ignored,
         users: manifest.database.map { .database($0) } ?? .whenWhole)
       report.users = true
-    } catch { report.usersFailure = error }
+    } catch {
+      try options.cancellation.check()
+      report.usersFailure = error
+    }
   }
 
   /// Loads, compares what was loaded with the manifest, and replays over it.

@@ -17,7 +17,7 @@ extension RestoreRunner {
     let taken = try manifest.map { try selection(of: reload, temporary, $0, oplog) }
     try dropReplaced(by: reload, token, &report)
     let asides = Asides(
-      pool: pool, options: options, temporary: temporary, own: reload.targets)
+      pool: pool, options: options, temporary: temporary, own: reload.own)
     try makeViews(reload.late, asides, &report)
     if reload.loadsDocuments, let manifest, let taken {
       let targets = Set(reload.items.map(\.target))
@@ -120,7 +120,7 @@ extension RestoreRunner {
     guard try isDropped || isSaved == false || newSeries(reload) != nil else { return }
     reload.replaced = try uuids(reload.targets)
     report.safetyBackup = try safety(
-      report.backup, Set(try live(reload.targets).map(\.database)))
+      report.backup, Set(try live(reload.own).map(\.database)))
   }
 
   /// A time-series that has taken the name of one that is replaced, and is in no safety backup.
@@ -159,6 +159,10 @@ extension RestoreRunner {
     }
     options.notice?("loading again what an earlier restore of \(id) had not loaded to its end")
     let manifest = try set.readManifest()
+    // Whoever has to try once more needs the same.
+    let use = try again.use(set, purpose: options.area)
+    var isDone = false
+    defer { if isDone { use.end() } else { use.leave() } }
     try Verifier(store, age: options.age, cancellation: options.cancellation)
       .verify(id, depth: .checksums)
     let oplog =
@@ -168,6 +172,7 @@ extension RestoreRunner {
     defer { oplog?.remove() }
     try again.saveAgain(&reload, entry, &report)
     try again.reload(reload, token, manifest, oplog, &report)
+    isDone = true
   }
 
   /// Views that a replay has made. A time-series is made and filled by replaying once more.

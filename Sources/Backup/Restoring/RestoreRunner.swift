@@ -35,16 +35,18 @@ public struct RestoreRunner: Sendable {
     return try plan(set, manifest, try oplog?.history(options.cancellation))
   }
 
-  private func plan(_ set: BackupSet, _ manifest: Manifest, _ history: NamespaceHistory?) throws
-    -> RestorePlan
-  {
+  private func plan(
+    _ set: BackupSet, _ manifest: Manifest, _ history: NamespaceHistory?,
+    completed: Set<Namespace> = []
+  ) throws -> RestorePlan {
     try pool.withClient { client in
-      try RestorePlanner(client: client, options: options).plan(set, manifest, history)
+      try RestorePlanner(client: client, options: options, completed: completed)
+        .plan(set, manifest, history)
     }
   }
 
   /// Nothing that the restore reads is pruned meanwhile.
-  private func use(_ set: BackupSet, purpose: String) throws -> StoreUse {
+  func use(_ set: BackupSet, purpose: String) throws -> StoreUse {
     try StoreUse(
       store, sets: [set.id],
       oplogFrom: options.end.flatMap { _ in set.manifest?.consistency?.replayStart },
@@ -75,12 +77,14 @@ public struct RestoreRunner: Sendable {
     defer { oplog?.remove() }
     let history = try oplog?.history(options.cancellation)
     let databases = try plan(set, manifest, history).databases
-    try pool.withClient { client in
+    let completed = try pool.withClient { client in
+      let begun = try Journal(client: client).reloads()
       try RestoreRecovery(
         client: client, options: options, store: store, reload: completeReload, save: safety
       ).run(databases: databases)
+      return begun
     }
-    let plan = try plan(set, manifest, history)
+    let plan = try plan(set, manifest, history, completed: completed)
     for warning in plan.warnings { options.notice?(warning) }
     options.notice?("reading \(plan.backup.id) to see that it is whole")
     try Verifier(store, age: options.age, cancellation: options.cancellation)
@@ -99,7 +103,9 @@ public struct RestoreRunner: Sendable {
         temporary.token, backup: plan.backup.id, databases: databases.sorted())
     }
     do {
-      var rest = Reload(plan.items.filter { $0.way != .swap }, [], manifest, options)
+      var rest = Reload(
+        plan.items.filter { $0.way != .swap }, [], manifest, options,
+        made: options.inPlace ? plan.made.map(\.target) : [])
       // At another moment each of them may be of another kind.
       let isBeside = options.end != nil || plan.items.contains { $0.way != .view }
       if isBeside, !options.inPlace {
@@ -117,7 +123,7 @@ public struct RestoreRunner: Sendable {
       throw leave(temporary, after: error, use, report.safetyBackup)
     }
     if endsTimeline { try leave(mark, .after, &report) }
-    if options.users, plan.users > 0 { mergeUsers(manifest, &report) }
+    if options.users, plan.users > 0 { try mergeUsers(manifest, &report) }
     report.durationMilliseconds = Moment.ticks() - ticks
     return report
   }
@@ -265,22 +271,12 @@ public struct RestoreRunner: Sendable {
   }
 
   private static func unfinished(_ error: any Error, _ safety: String?) -> any Error {
-    let hint =
-      "run the same restore again: it completes, or takes back, what this one has begun"
-      + (safety.map { "; what was there before is in \($0)" } ?? "")
-    if var error = error as? BackupError {
-      error.hint = error.hint ?? hint
-      return error
+    FailureWords.hint(error) { own in
+      [
+        own ?? "run the same restore again: it completes, or takes back, what this one has begun",
+        safety.map { "what was there before is in \($0)" },
+      ]
     }
-    if var error = error as? MongoError {
-      error.hint = error.hint ?? hint
-      return error
-    }
-    if var error = error as? DumpError {
-      error.hint = error.hint ?? hint
-      return error
-    }
-    return error
   }
 
   // MARK: - Safety

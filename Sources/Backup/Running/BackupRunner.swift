@@ -44,7 +44,7 @@ public struct BackupRunner: Sendable {
     let use = isSafety ? try StoreUse(store, sets: [id], purpose: "safety backup") : nil
     defer { use?.end() }
     var manifest = Manifest(id: id, kind: options.kind, started: started, finished: started)
-    describe(&manifest, server)
+    try describe(&manifest, server)
     do {
       try catalog.begin(id, isSafety ? "safety backup" : "backup run")
       let writer = SetWriter(store: store, id: id, options: options)
@@ -182,7 +182,7 @@ public struct BackupRunner: Sendable {
     return total
   }
 
-  private func describe(_ manifest: inout Manifest, _ server: ServerDescription?) {
+  private func describe(_ manifest: inout Manifest, _ server: ServerDescription?) throws {
     manifest.tags = options.tags
     manifest.host = Machine.host
     manifest.tool = options.tool
@@ -197,7 +197,10 @@ public struct BackupRunner: Sendable {
     case .replicaSet(let name):
       described.topology = "replicaSet"
       described.replicaSet = name
-      do { described.replicaSetID = try pool.withClient { try ReplicaSet.id($0) } } catch {
+      do { described.replicaSetID = try pool.withClient { try ReplicaSet.id($0) } } catch let error
+        as BackupError
+      {
+        guard error.code == .privilege else { throw error }
         guard options.takesData else { break }
         let text =
           "which replica set this is cannot be read, so that recovery to a moment cannot begin with this "

@@ -58,6 +58,10 @@ public struct Pruner: Sendable {
         continue
       }
       plan.slices += (chain.slices + chain.damaged.map(\.slice)).filter { $0.end < oldest }
+      // What a capture writes just now has no description yet.
+      guard !chain.strays.isEmpty,
+        (try? StoreLock.refuseOthers(store, area: "oplog-" + chain.replicaSetID)) != nil
+      else { continue }
       plan.strays += chain.strays.filter { name in
         Slice.times(inName: name).map { $0.end < oldest } ?? false
       }

@@ -164,7 +164,7 @@ struct RestoreCommand: LeafCommand {
       if let failure = report.usersFailure {
         let words = ErrorReport(failure, stopped: context.cancellation.reason)
         context.console.warn(
-          "all is restored but users and roles, which were not merged in: \(words.message)")
+          "all is restored but users and roles, which were not all merged in: \(words.message)")
         return .partlyDone
       }
       context.console.next(report.endsTimeline ? "martlet backup run" : "martlet validate after")
@@ -343,6 +343,7 @@ struct RestoreReportPage: CommandOutput {
       "restored": .strings(report.restored.map(\.description)),
       "documents": .integer(report.documents), "replayed": .integer(report.replayed),
       "kept": .strings(report.kept.map(\.description)), "users": .bool(report.users),
+      "usersFailure": .string(optional: report.usersFailure.map { ErrorReport($0).message }),
       "lateWrites": .integer(report.lateWrites), "endsTimeline": .bool(report.endsTimeline),
       "notices": .strings(report.notices),
       "compared": ComparedPart(compared: report.compared, replayed: report.replayed).json,

@@ -16,10 +16,13 @@ extension DefinitionRunner {
     switch step.kind {
     case .create: return try createIntent(step, target)
     case .createIndexes:
-      let info = try database.listCollections(filter: ["name": .string(target)]).first
-      let collation = info?.options["collation"]?.documentValue
+      let there = try state(of: target)
+      guard there?.type != "view" else {
+        throw conflict(step, "\(target) is a view; the server would answer 166")
+      }
+      let collation = there?.options["collation"]?.documentValue
       return UndoKind.dropIndexes(
-        target, try missingIndexes(step, target, collation), creating: info == nil)
+        target, try missingIndexes(step, target, collation), creating: there == nil)
     case .dropIndexes: return try dropIndexesIntent(step, target)
     case .collMod:
       guard try state(of: target) != nil else {
@@ -57,8 +60,15 @@ extension DefinitionRunner {
     _ step: PlannedStep, _ target: String, _ collation: Document?
   ) throws -> [String] {
     let there = try database.listIndexes(target, includeBuildUUIDs: true).map(\.spec)
-    return (step.command["indexes"]?.arrayValue ?? []).compactMap(\.documentValue).filter {
-      IndexComparison.compare($0, with: there, collation: collation, release: release) == .missing
+    let specs = (step.command["indexes"]?.arrayValue ?? []).compactMap(\.documentValue)
+    return try specs.filter { spec in
+      switch IndexComparison.compare(spec, with: there, collation: collation, release: release) {
+      case .missing: return true
+      case .identical: return false
+      case .conflict(let other, let reason):
+        throw conflict(
+          step, reason, hint: "drop \(other) in an earlier step, or write the index as it is")
+      }
     }.map(IndexComparison.indexName)
   }
 

@@ -124,7 +124,17 @@ struct GroupRunner {
       if step.kind.isData {
         line.result = try data(step).run(step.command).document
       } else {
-        line.result = try definitions(step).run(step, intent: line.undo ?? [:])
+        do { line.result = try definitions(step).run(step, intent: line.undo ?? [:]) } catch let
+          error as MongoError
+        {
+          if step.options.unless != nil, step.isRefused(by: error) {
+            // Not begun after all: its `unless` is asked again.
+            line.undo = nil
+            line.state = .pending
+            try write(step, line)
+          }
+          throw error
+        }
       }
       CrashPoint.reached("step.before-journal:\(step.index)")
     } else if line.state != .done {
@@ -208,4 +218,12 @@ struct GroupRunner {
 
 extension DateTime {
   static let zero = DateTime(milliseconds: 0)
+}
+
+extension PlannedStep {
+  /// Whether an error of the server says that the step has changed nothing: it is one command, and was answered.
+  fileprivate func isRefused(by error: MongoError) -> Bool {
+    [.create, .createIndexes, .collMod].contains(kind) && error.kind == .server && !error.isNetwork
+      && !error.isNotPrimary
+  }
 }
