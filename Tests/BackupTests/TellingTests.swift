@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Backup
@@ -86,6 +87,24 @@ import Testing
     let failures = notifier.send(.test)
     #expect(failures.count == 2)
     #expect(!failures.contains { $0.contains("geheim") })
+  }
+
+  @Test("what a job will not have is told when its line is printed")
+  func absent() throws {
+    let scratch = try ScratchFolder()
+    try scratch.write(Array("database: shop\n".utf8), "martlet.yaml")
+    let none: [String: String?] = ["MARTLET_URI": nil, "MARTLET_DB": nil]
+    let plain = try MartletBinary.run(
+      ["schedule", "cron"], environment: none, directory: scratch.path)
+    #expect(!plain.stderr.contains("will not have"))
+    let flags = try MartletBinary.run(
+      ["schedule", "cron", "--uri", "mongodb://db1"], environment: none, directory: scratch.path)
+    #expect(flags.exitCode == 0 && flags.stderr.contains("will not have --uri"))
+    let variables = try MartletBinary.run(
+      ["schedule", "systemd"], environment: ["MARTLET_URI": "mongodb://u:geheim@db1"],
+      directory: scratch.path)
+    #expect(variables.stderr.contains("will not have MARTLET_URI"))
+    #expect(!(variables.stderr + variables.stdout).contains("geheim"))
   }
 
   @Test("a schedule quotes its folder, and a percent sign for cron")

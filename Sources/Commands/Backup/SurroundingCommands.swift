@@ -40,6 +40,7 @@ struct ScheduleCommand: LeafCommand {
         "there is no \(ConfigurationFile.name) here: the jobs would run in \(settings.folder) with defaults"
       )
     }
+    warnOfAbsent(context)
     var schedule = Schedule(program: program(context), folder: settings.folder)
     schedule.hour = hour
     schedule.minute = minute
@@ -62,6 +63,22 @@ struct ScheduleCommand: LeafCommand {
 }
 
 extension ScheduleCommand {
+  /// A job has neither this command's flags nor this shell's variables, and would go to another server.
+  private func warnOfAbsent(_ context: CommandContext) {
+    let variables = [
+      "MARTLET_URI", "MARTLET_DB", "MARTLET_USERNAME", "MARTLET_PASSWORD", "MONGO_PASSWORD",
+      "MARTLET_AGE_IDENTITY",
+    ].filter { context.surroundings.sourced($0) != nil }
+    let flags = [("--uri", options.uri), ("--db", options.db)].filter { $0.1 != nil }.map(\.0)
+    guard !variables.isEmpty || !flags.isEmpty else { return }
+    let place =
+      system == .cron
+      ? "NAME=value lines above them in the crontab" : "the file .env beside it, which the units read"
+    context.console.warn(
+      "the jobs will not have \((flags + variables).joined(separator: ", ")): put what they say into "
+        + "\(ConfigurationFile.name), or variables into \(place)")
+  }
+
   /// Absolute: neither cron nor systemd has the PATH of whoever asks.
   private func program(_ context: CommandContext) -> String {
     let name = CommandLine.arguments.first ?? "martlet"

@@ -18,7 +18,8 @@ struct PlanCommand: LeafCommand {
 
       The checks are those of `martlet validate before`, in the same words.
 
-      Exit 4 when a step would be refused as things are, or a check fails; 5 when files and ledger differ.
+      Exit 4 when a step would be refused as things are, lint finds an error in what is pending, or a check \
+      fails; 5 when files and ledger differ.
       """)
 
   @OptionGroup var options: GlobalOptions
@@ -36,7 +37,21 @@ struct PlanCommand: LeafCommand {
     context.console.show(PlanPage(plan: plan, findings: findings, checks: checks))
     let hasFailed = checks.contains { $0.status == .failed || $0.status == .error }
     guard plan.conflicts.isEmpty, !hasFailed else { return .checksFailed }
+    guard !plan.hasErrors(findings) else {
+      context.console.next("martlet migrate lint --explain")
+      return .checksFailed
+    }
     context.console.next(plan.isEmpty ? "martlet migrate status" : "martlet migrate up")
     return check && !plan.isEmpty ? .pending : .done
+  }
+}
+
+extension Plan {
+  /// Whether lint finds an error in a step that would be run.
+  func hasErrors(_ findings: [Finding]) -> Bool {
+    let pending = Set(migrations.map(\.name))
+    return findings.contains { finding in
+      finding.severity == .error && !finding.inDown && pending.contains(finding.migration)
+    }
   }
 }

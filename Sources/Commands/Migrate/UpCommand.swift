@@ -66,7 +66,7 @@ struct UpCommand: LeafCommand {
     let plan = try project.migrator.planUp(range.request)
     let findings = Lint.lint(project.files.migrations, server: plan.release)
     context.console.show(PlanPage(plan: plan, findings: findings))
-    guard plan.conflicts.isEmpty else { return .checksFailed }
+    guard plan.conflicts.isEmpty, !plan.hasErrors(findings) else { return .checksFailed }
     context.console.next(plan.isEmpty ? "martlet migrate status" : "martlet migrate up")
     return .done
   }

@@ -82,6 +82,15 @@ struct MigrateRefusalTests {
       #expect(try project.migrate("plan").exitCode == 4)
       #expect(try project.migrate("up").exitCode == 4)
       #expect(try project.collections().filter { !$0.hasPrefix("migrations") }.isEmpty)
+
+      // What lint knows to be an error is not called ready, unless it is of another migration.
+      try project.write("004_broken.yaml", "up:\n  - creat: things\n")
+      for words in [["plan"], ["up", "--dry-run"]] {
+        let plan = try project.martlet(["migrate"] + words)
+        #expect(plan.exitCode == 4, "\(words)")
+        #expect(!plan.stderr.contains("next: martlet migrate up"))
+      }
+      #expect(try project.migrate("plan", "--to", "003").exitCode == 0)
     }
   }
 
