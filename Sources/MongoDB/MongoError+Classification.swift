@@ -26,7 +26,10 @@ extension MongoError {
     switch kind {
     case .privilege:
       text = "not authorized: action \(context.command ?? "?") on \(context.namespace ?? "?")"
-      hint = "grant the user a role that allows \(context.command ?? "this") there"
+      hint =
+        context.namespace?.contains(".system.buckets.") == true
+        ? "a time-series is read by its buckets: grant the user the role backup, or readAnyDatabase"
+        : "grant the user a role that allows \(context.command ?? "this") there"
     case .authentication:
       let user = context.settings?.username.map { " for user \($0)" } ?? ""
       text =

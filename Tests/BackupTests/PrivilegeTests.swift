@@ -129,6 +129,11 @@ import Testing
     #expect(try Catalog(store).sets().isEmpty)
     backup.database = "shop"
     #expect(try BackupRunner(store, pool: reader, options: backup).run().documents == 1)
+    let buckets = #expect(throws: MongoError.self) {
+      try reader.withClient { _ = try $0.database("shop").findOne("system.buckets.series") }
+    }
+    #expect(buckets?.kind == .privilege)
+    #expect(buckets?.hint?.contains("role backup, or readAnyDatabase") == true)
     let operators = try pool(server, "operator", ["backup"])
     backup.database = nil
     let whole = try BackupRunner(store, pool: operators, options: backup).run()
