@@ -73,7 +73,8 @@ extension ScheduleCommand {
     guard !variables.isEmpty || !flags.isEmpty else { return }
     let place =
       system == .cron
-      ? "NAME=value lines above them in the crontab" : "the file .env beside it, which the units read"
+      ? "lines NAME=value above them in the crontab"
+      : "the file .env beside it, which the units read"
     context.console.warn(
       "the jobs will not have \((flags + variables).joined(separator: ", ")): put what they say into "
         + "\(ConfigurationFile.name), or variables into \(place)")
