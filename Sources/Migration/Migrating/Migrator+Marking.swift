@@ -117,6 +117,7 @@ extension Migrator {
   public func forget(_ name: String, cancellation: Cancellation = Cancellation()) throws {
     try withLease(cancellation) { _, client in
       let database = client.database(self.database)
+      try refuseForgettingUnfinished(name, database)
       var found = try KeptCollections(
         database, names: names, archive: archive
       ).forget(name)
@@ -132,6 +133,19 @@ extension Migrator {
       }
       try History(database, names: names).append(
         .forget, name: name, at: try client.serverTime(), outcome: "success", by: appliedBy)
+    }
+  }
+
+  /// The checkpoints of a run that goes on lie beside the pre-images: without them it would begin again.
+  private func refuseForgettingUnfinished(_ name: String, _ database: Database) throws {
+    let kept = try database.findOne(names.kept, filter: ["_id": .string(name)])
+    for entry in try Ledger(database, names: names).load().values where !entry.isApplied {
+      let isItsUndo = kept == nil && (name == entry.name || name == names.undo(of: entry.name))
+      let isItsKept = kept?["migration"]?.stringValue == entry.name && entry.status == .reverting
+      guard isItsUndo || isItsKept else { continue }
+      throw MigrationError(
+        .conflict, "\(entry.name) is half done, and goes on from what is kept of it",
+        hint: "finish it with `martlet migrate up` or `down` first")
     }
   }
 

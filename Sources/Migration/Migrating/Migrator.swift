@@ -86,9 +86,11 @@ public struct Migrator: Sendable {
     let ledger = try Ledger(client.database(database), names: names).load()
     let state = try StateReader(client: client, database: database, names: names)
       .read(for: migrations, counting: false)
-    return try Planner(
+    let plan = try Planner(
       migrations: migrations, ledger: ledger, state: state, seed: StepHash.newSeed()
     ).down(request)
+    try WayBack(database: client.database(database), names: names).check(plan)
+    return plan
   }
 
   func checkFiles() throws(MigrationError) {
