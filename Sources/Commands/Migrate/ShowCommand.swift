@@ -127,7 +127,9 @@ private struct ShowPage: CommandOutput {
       page.line()
       let name = step?.name ?? line?.command ?? ""
       let target = step?.target ?? line?.collection ?? ""
-      let state = line.map { "  \($0.state.rawValue)" } ?? ""
+      let state =
+        line.map { $0.isLeftOut ? "  left out: its `unless` holds" : "  \($0.state.rawValue)" }
+        ?? ""
       let counts = line?.result.map { "  \(ExtendedJSON.text($0, .relaxed))" } ?? ""
       page.line("\(index + 1). \(name, .bold) \(target)\(state, .good)\(counts, .dim)")
       if let step { write(step.command, to: &page) }

@@ -127,8 +127,9 @@ struct GroupRunner {
         do { line.result = try definitions(step).run(step, intent: line.undo ?? [:]) } catch let
           error as MongoError
         {
-          if step.options.unless != nil, step.isRefused(by: error) {
-            // Not begun after all: its `unless` is asked again.
+          let hasNoInverse = line.undo?["kind"] == "none"
+          if step.options.unless != nil || hasNoInverse, step.isRefused(by: error) {
+            // Not begun after all: its `unless` is asked again, and there is nothing to take back.
             line.undo = nil
             line.state = .pending
             try write(step, line)
@@ -138,7 +139,7 @@ struct GroupRunner {
       }
       CrashPoint.reached("step.before-journal:\(step.index)")
     } else if line.state != .done {
-      line.undo = UndoKind.nothing("left out: its `unless` holds")
+      line.undo = UndoKind.nothing(UndoKind.leftOut)
     }
     line.state = .done
     try write(step, line, also: finishing.map { try executor.finished(since: $0) } ?? [:])
@@ -203,6 +204,7 @@ struct GroupRunner {
     switch step.effect {
     case .none(let reason): note = reason
     case .alreadyDone: note = "done by the attempt before"
+    case .change where line.isLeftOut: note = UndoKind.leftOut
     case .change:
       note = line.result.map { result in
         result.filter { !$0.key.hasPrefix("numIndexes") }.map {
@@ -223,7 +225,11 @@ extension DateTime {
 extension PlannedStep {
   /// Whether an error of the server says that the step has changed nothing: it is one command, and was answered.
   fileprivate func isRefused(by error: MongoError) -> Bool {
-    [.create, .createIndexes, .collMod].contains(kind) && error.kind == .server && !error.isNetwork
-      && !error.isNotPrimary
+    guard error.kind == .server, !error.isNetwork, !error.isNotPrimary else { return false }
+    if [.create, .createIndexes, .collMod].contains(kind) { return true }
+    // Of other commands it is known only where the server did not begin: it does not parse them (9, 14,
+    // 40415), has no such command (59) or no such collection (26).
+    let several: Set<String> = ["aggregate", "mapReduce", "mapreduce", "bulkWrite"]
+    return kind == .other && !several.contains(name) && [9, 14, 26, 59, 40415].contains(error.code)
   }
 }

@@ -10,6 +10,9 @@ enum UndoKind {
     ["kind": "nothing", "reason": .string(reason)]
   }
 
+  /// Why there is nothing to take back of a step that did not run.
+  static let leftOut = "left out: its `unless` holds"
+
   /// No way back.
   static func none(_ reason: String) -> Document { ["kind": "none", "reason": .string(reason)] }
 

@@ -105,6 +105,11 @@ public struct JournalStep: Sendable {
     self.state = .pending
   }
 
+  /// True when its `unless` held, so that it did not run.
+  public var isLeftOut: Bool {
+    state == .done && undo?["reason"]?.stringValue == UndoKind.leftOut
+  }
+
   /// True for a `create` that found nothing of that name.
   var makesCollection: Bool { command == "create" && undo?["kind"]?.stringValue == "drop" }
 }

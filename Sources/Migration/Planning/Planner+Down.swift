@@ -81,7 +81,8 @@ extension Planner {
     // What the recorded inverses bring back is not simulated.
     simulation.applyUnknown()
     let journal = entry.steps.isEmpty ? try inferred(entry, migration) : entry.steps
-    return (.journal, try journalled(entry, journal))
+    let hasWrittenDown = Self.hasWrittenDown(migration)
+    return (.journal, try journalled(entry, journal, hasWrittenDown: hasWrittenDown))
   }
 
   private static func hasWrittenDown(_ migration: Migration?) -> Bool {
@@ -103,8 +104,14 @@ extension Planner {
 
   /// The recorded inverses, last step first.
   private func journalled(
-    _ entry: LedgerEntry, _ journal: [JournalStep]
+    _ entry: LedgerEntry, _ journal: [JournalStep], hasWrittenDown: Bool
   ) throws(MigrationError) -> [PlannedStep] {
+    // Written steps take back all of an `up`, so they do not serve for a part of it.
+    let hint =
+      hasWrittenDown && !entry.isApplied
+      ? "the `down:` steps of the file are for a whole `up`: finish it with `martlet migrate up` and "
+        + "then take it back; or mend by hand and `martlet migrate mark \(entry.name) --unapplied`"
+      : "write `down:` steps in the file, or restore a backup"
     var steps: [PlannedStep] = []
     for (index, step) in journal.enumerated().reversed() {
       guard step.state != .pending, step.state != .undone else { continue }
@@ -113,7 +120,7 @@ extension Planner {
         throw MigrationError(
           .irreversible,
           "step \(index + 1) (\(step.command)) of \(entry.name) has no inverse: \(why)",
-          hint: "write `down:` steps in the file, or restore a backup")
+          hint: hint)
       }
       steps.append(
         PlannedStep(
