@@ -140,6 +140,13 @@ struct RunPage: CommandOutput {
           [
             "name": .string($0.name), "durationMilliseconds": .integer($0.milliseconds),
             "notes": .strings($0.notes), "skipped": .integer($0.skipped),
+            "left": .array(
+              $0.left.map { left in
+                [
+                  "collection": .string(left.collection), "id": JSONValue(left.id),
+                  "reason": .string(left.reason),
+                ]
+              }),
           ]
         }),
     ]

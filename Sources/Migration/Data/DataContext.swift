@@ -106,10 +106,15 @@ struct UndoOutcome: Sendable, Hashable {
   /// The first of them.
   var samples: [Skip] = []
 
-  static let maximumSamples = 20
+  static let maximumSamples = 1000
+  /// Behind the first, an `_id` of more bytes is only counted: a checkpoint holds them all.
+  static let maximumIDBytes = 512
 
-  mutating func skip(_ id: Value, _ reason: Reason) {
+  mutating func skip(_ id: RawValue, _ reason: Reason) {
     skipped += 1
-    if samples.count < Self.maximumSamples { samples.append(Skip(id: id, reason: reason)) }
+    guard samples.count < Self.maximumSamples,
+      samples.count < 20 || id.bytes.count <= Self.maximumIDBytes
+    else { return }
+    samples.append(Skip(id: id.value, reason: reason))
   }
 }

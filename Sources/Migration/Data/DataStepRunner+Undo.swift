@@ -95,7 +95,7 @@ extension DataStepRunner {
 
   private func count(_ result: TakenBack, _ state: inout StepState) {
     state.undo.restored += Int64(result.restored)
-    for (entry, reason) in result.left { state.undo.skip(entry.id.value, reason) }
+    for (entry, reason) in result.left { state.undo.skip(entry.id, reason) }
   }
 
   private func isPlain(_ collection: String, _ client: Client) throws -> Bool {

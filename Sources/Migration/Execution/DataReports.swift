@@ -23,12 +23,20 @@ extension DataOutcome {
 }
 
 extension UndoOutcome {
+  /// The documents that were left alone, as a report lists them.
+  func left(of collection: String) -> [RunReport.Left] {
+    samples.map { RunReport.Left(collection: collection, id: $0.id, reason: $0.reason.rawValue) }
+  }
+
   /// A sentence about documents that were left alone; nil without any.
   func note(on collection: String) -> String? {
     guard skipped > 0 else { return nil }
-    let examples = samples.prefix(5).map {
+    let examples = samples.prefix(20).map {
       "\(ExtendedJSON.text($0.id, .relaxed)) (\($0.reason.rawValue))"
     }.joined(separator: ", ")
-    return "\(skipped) documents of \(collection) were left as they are: _id \(examples)"
+    let more = skipped - Int64(min(samples.count, 20))
+    return "\(skipped) document\(skipped == 1 ? "" : "s") of \(collection) "
+      + "\(skipped == 1 ? "was left as it is" : "were left as they are"): _id \(examples)"
+      + (more > 0 ? " and \(more) more, listed by `migrate history --json`" : "")
   }
 }

@@ -1,3 +1,5 @@
+public import BSON
+
 /// What an executor tells while it works.
 public enum ExecutionEvent: Sendable {
   case migrationStarted(
@@ -21,6 +23,22 @@ public struct RunReport: Sendable {
     public let notes: [String]
     /// Documents that a `down` left because they had changed since.
     public let skipped: Int64
+    /// The first thousand of them.
+    public var left: [Left] = []
+  }
+
+  /// A document that a `down` left as it is.
+  public struct Left: Sendable {
+    public let collection: String
+    public let id: Value
+    /// `changed`, `gone`, or `existing` when its `_id` or a unique value is there again.
+    public let reason: String
+
+    static let maximum = 1000
+
+    var document: Document {
+      ["collection": .string(collection), "id": id, "reason": .string(reason)]
+    }
   }
 
   public let direction: Plan.Direction

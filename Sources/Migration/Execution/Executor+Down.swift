@@ -11,13 +11,15 @@ extension Executor {
     CrashPoint.reached("down.claimed")
     var notes: [String] = []
     var skipped: Int64 = 0
+    var leftAlone: [RunReport.Left] = []
     switch planned.down {
     case .journal:
       for step in planned.steps {
         try environment.cancellation.check()
-        let (note, left) = try undo(step, planned, plan)
+        let (note, outcome) = try undo(step, planned, plan)
         if let note { notes.append(note) }
-        skipped += left
+        skipped += outcome.skipped
+        leftAlone += outcome.left(of: step.target ?? "")
         CrashPoint.reached("undo.done:\(step.index)")
       }
     case .steps: notes += try runWritten(planned, plan)
@@ -26,6 +28,7 @@ extension Executor {
     }
     let finished = try client.serverTime()
     let milliseconds = finished.milliseconds - started.milliseconds
+    leftAlone = Array(leftAlone.prefix(RunReport.Left.maximum))
     // What was left as it is stays listed in the history; its pre-images stay until forgotten.
     if skipped > 0 {
       notes.append(
@@ -35,11 +38,14 @@ extension Executor {
     try ledger.remove(planned.name, fence: environment.fence)
     // After the entry: without its checkpoints a half-done `down` would begin again.
     if skipped == 0 { try database.drop(environment.names.undo(of: planned.name)) }
+    var details: Document = ["duration_ms": .int64(milliseconds), "skipped": .int64(skipped)]
+    if skipped > 0 { details.append("left", .array(leftAlone.map { .document($0.document) })) }
     try history.append(
       .down, name: planned.name, at: finished, outcome: "success", by: environment.appliedBy,
-      details: ["duration_ms": .int64(milliseconds), "skipped": .int64(skipped)])
+      details: details)
     return RunReport.Item(
-      name: planned.name, milliseconds: milliseconds, notes: notes, skipped: skipped)
+      name: planned.name, milliseconds: milliseconds, notes: notes, skipped: skipped,
+      left: leftAlone)
   }
 
   /// Marks the entry as being taken back by this run; an entry of another tool becomes ours.
@@ -67,19 +73,18 @@ extension Executor {
   }
 
   private func undo(_ step: PlannedStep, _ planned: PlannedMigration, _ plan: Plan) throws
-    -> (note: String?, skipped: Int64)
+    -> (note: String?, outcome: UndoOutcome)
   {
     environment.observer(
       .stepStarted(
         migration: planned.name, step: step.index + 1, of: planned.steps.count,
         command: "undo \(step.name)", target: step.target))
     var note: String?
-    var skipped: Int64 = 0
+    var outcome = UndoOutcome()
     if step.command["kind"]?.stringValue == "data" {
-      let outcome = try DataStepRunner(
+      outcome = try DataStepRunner(
         dataContext(planned, step: step.index, options: step.options)
       ).undo()
-      skipped = outcome.skipped
       note = outcome.note(on: step.target ?? "")
       if step.command.isTruthyFlag("creates"), let target = step.target {
         let kept = try definitions(planned, plan, step).undo(
@@ -95,7 +100,7 @@ extension Executor {
       planned.name, fence: environment.fence, set: ["steps.\(step.index).state": "undone"])
     environment.observer(
       .stepFinished(migration: planned.name, step: step.index + 1, note: note))
-    return (note, skipped)
+    return (note, outcome)
   }
 
   /// Runs the steps that the author wrote; destructive ones keep what they destroy.
