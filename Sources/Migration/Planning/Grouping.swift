@@ -74,7 +74,8 @@ struct Grouping {
       {
         return false
       }
-      guard let touched = step.documents, documents + touched <= Grouping.documentLimit,
+      guard let touched = step.documents ?? step.estimate,
+        documents + touched <= Grouping.documentLimit,
         bytes + step.command.bytes.count <= Grouping.byteLimit
       else { return false }
       documents += touched

@@ -82,6 +82,8 @@ public struct PlannedStep: Sendable {
   public let documents: Int64?
   /// False for a view, a time-series and a capped collection: no transaction writes to them.
   let sharesTransactions: Bool
+  /// What is counted now, for the choice of transactions, where an earlier step may change it.
+  var estimate: Int64?
 
   public enum Effect: Sendable, Hashable {
     case change

@@ -47,6 +47,8 @@ public struct CollectionState: Sendable, Hashable {
   public var isPlanned: Bool
   /// Top-level fields that earlier steps of the same plan change; `*` where that cannot be told.
   var changedFields: Set<String> = []
+  /// Earlier steps of the same plan insert into it.
+  var gainsDocuments = false
   /// Names of those of ``indexes`` that are still being built: they may yet fail.
   var unfinished: Set<String> = []
 

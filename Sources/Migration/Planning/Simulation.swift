@@ -29,6 +29,7 @@ struct Simulation {
     case .insert:
       let inserted = command["documents"]?.arrayValue?.count ?? 0
       collections[target, default: CollectionState(isPlanned: true)].count += Int64(inserted)
+      collections[target]?.gainsDocuments = true
     case .collMod: modify(target, command)
     case .update:
       if upserts(command) { make(target) }

@@ -30,6 +30,9 @@ struct StepPlanner {
       } else if step.options.unless != nil {
         soften(&draft, &found, "`unless` may leave the step out")
       }
+      if step.options.unless != nil, draft.effect == .change, !started {
+        draft.impact.append("its `unless` may leave it out: that is asked when it runs")
+      }
       conflicts += forbidden(draft.command) + found
     }
     if draft.effect == .change {
@@ -40,7 +43,8 @@ struct StepPlanner {
       name: step.name, target: step.target, hash: step.hash, options: step.options,
       effect: draft.effect, impact: draft.impact, inverse: draft.inverse,
       destroys: draft.destroys, documents: draft.documents,
-      sharesTransactions: !draft.isAlone && before.map { $0.isPlain && !$0.isCapped } ?? true)
+      sharesTransactions: !draft.isAlone && before.map { $0.isPlain && !$0.isCapped } ?? true,
+      estimate: draft.estimate)
   }
 
   /// An earlier step may change what this one meets: the server's answer shows it when it runs.
@@ -88,6 +92,8 @@ struct StepPlanner {
     var inverse = "none: this command has no inverse; write `down:` steps"
     var destroys = false
     var documents: Int64?
+    /// What is counted now, where an earlier step may change it.
+    var estimate: Int64?
     /// What it meets is looked at right before it runs.
     var isAlone = false
   }
@@ -157,6 +163,18 @@ struct StepPlanner {
       : "deletes those that are unchanged since"
   }
 
+  /// Whether earlier steps of the plan change which documents the step selects.
+  private func selectsAnew(_ before: CollectionState) -> Bool {
+    guard !before.changedFields.isEmpty || before.gainsDocuments else { return false }
+    if before.gainsDocuments || before.changedFields.contains("*") { return true }
+    let list = step.name == "update" ? "updates" : "deletes"
+    return (step.command[list]?.arrayValue ?? []).contains { statement in
+      (statement.documentValue?["q"]?.documentValue ?? [:]).keys.contains { path in
+        path.hasPrefix("$") || before.changedFields.contains(String(path.prefix { $0 != "." }))
+      }
+    }
+  }
+
   private func describeChange(_ draft: inout Draft, _ before: CollectionState?, verb: String) {
     draft.inverse =
       step.options.undo == .none
@@ -173,6 +191,11 @@ struct StepPlanner {
     if before.isPlanned {
       draft.documents = before.count
       draft.impact = ["\(verb) at most \(before.count) documents that this plan inserts"]
+    } else if selectsAnew(before) {
+      draft.estimate = facts?.matched?.known
+      draft.impact = [
+        "\(verb) documents; how many is not known: an earlier step changes \(step.target ?? "")"
+      ]
     } else if let matched = facts?.matched {
       if case .exact(let n) = matched { draft.documents = n }
       draft.impact = ["\(verb) \(matched.text) of \(before.count) documents"]
