@@ -8,7 +8,7 @@ struct LintTests {
     let migrations = try texts.enumerated().map { index, text in
       try MigrationLoader.parse(text, file: "\(index + 1)_a.yaml")
     }
-    return Lint.lint(migrations, server: server)
+    return Lint.lint(migrations, server: server, database: "shop")
   }
 
   private static let things = "{ create: t }"
@@ -246,6 +246,10 @@ struct LintTests {
     (
       "ML037", ["up: [{ update: t, updates: [{ q: { a: 1 }, u: { b: 1 }, multi: true }] }]"],
       "up: [{ update: t, updates: [{ q: { _id: 1 }, u: { b: 1 } }] }]"
+    ),
+    (
+      "ML038", ["up: [{ renameCollection: shop.old, to: other.moved }]"],
+      "up: [{ renameCollection: shop.old, to: shop.other.moved }, { renameCollection: a.b, to: c.d }, { renameCollection: shop.e, to: f }]"
     ),
   ]
 

@@ -23,7 +23,8 @@ struct DoctorCommand: LeafCommand {
     var checkup = Checkup(server: connection.redactedURI, database: settings.database?.value)
     checkup.checks = [SettingsCheck.check(settings)]
     checkup.checks += try serverChecks(context, settings, connection)
-    checkup.checks += FileChecks.check(settings.migrationsDirectory.value)
+    checkup.checks += FileChecks.check(
+      settings.migrationsDirectory.value, database: settings.database?.value)
     checkup.checks += ledgerChecks(context, settings, connected: checkup.checks)
 
     context.console.show(checkup)

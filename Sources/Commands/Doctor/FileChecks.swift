@@ -19,7 +19,7 @@ enum SettingsCheck {
 
 /// The folder of migrations, without a server.
 enum FileChecks {
-  static func check(_ directory: String) -> [Check] {
+  static func check(_ directory: String, database: String?) -> [Check] {
     let loaded: LoadedMigrations
     do {
       loaded = try MigrationLoader(directory: directory).load()
@@ -30,7 +30,7 @@ enum FileChecks {
         .skipped("lint", "no files"),
       ]
     }
-    return [files(loaded, directory), lint(loaded)]
+    return [files(loaded, directory), lint(loaded, database)]
   }
 
   private static func files(_ loaded: LoadedMigrations, _ directory: String) -> Check {
@@ -46,8 +46,8 @@ enum FileChecks {
     return .warning("migration-files", "\(found); \(ErrorReport(notice.error).message)")
   }
 
-  private static func lint(_ loaded: LoadedMigrations) -> Check {
-    let findings = Lint.lint(loaded.migrations)
+  private static func lint(_ loaded: LoadedMigrations, _ database: String?) -> Check {
+    let findings = Lint.lint(loaded.migrations, database: database)
     let errors = findings.filter { $0.severity == .error }.count
     let warnings = findings.filter { $0.severity == .warning }.count
     let words = "\(errors) errors, \(warnings) warnings"

@@ -48,8 +48,10 @@ struct LintCommand: LeafCommand {
       context.console.show(RulesPage())
       return .done
     }
-    let loaded = try MigrationProject.load(try context.settings(migrations))
-    var findings = Lint.lint(loaded.migrations, server: server.flatMap { Release($0) })
+    let settings = try context.settings(migrations)
+    let loaded = try MigrationProject.load(settings)
+    var findings = Lint.lint(
+      loaded.migrations, server: server.flatMap { Release($0) }, database: settings.database?.value)
     var count = loaded.migrations.count
     if let id {
       let name = try Self.name(id, loaded)

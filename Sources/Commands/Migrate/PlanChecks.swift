@@ -18,7 +18,8 @@ struct PlanChecks {
     let pending = plan.migrations.compactMap(\.migration)
     guard plan.conflicts.isEmpty, !pending.isEmpty else { return [] }
     let effects = MigrationEffects(
-      migrations: pending, applied: [], ledger: project.settings.migrationsCollection.value)
+      migrations: pending, applied: [], ledger: project.settings.migrationsCollection.value,
+      database: project.database)
     return try Validator(
       project.migrator.pool, database: project.database, phase: .before,
       expectations: effects.expectations(since: nil),

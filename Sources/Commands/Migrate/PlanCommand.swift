@@ -32,7 +32,8 @@ struct PlanCommand: LeafCommand {
   func execute(_ context: CommandContext) throws -> CommandStatus {
     let project = try MigrationProject(context, migrations)
     let plan = try project.migrator.planUp(range.request)
-    let findings = Lint.lint(project.files.migrations, server: plan.release)
+    let findings = Lint.lint(
+      project.files.migrations, server: plan.release, database: project.database)
     let checks = try PlanChecks(project, plan, context).results()
     context.console.show(PlanPage(plan: plan, findings: findings, checks: checks))
     let hasFailed = checks.contains { $0.status == .failed || $0.status == .error }

@@ -53,7 +53,9 @@ struct UpCommand: LeafCommand {
         range.request, cancellation: context.cancellation, observer: display.show
       ) { plan in
         try run.confirm(
-          plan, findings: Lint.lint(project.files.migrations, server: plan.release))
+          plan,
+          findings: Lint.lint(
+            project.files.migrations, server: plan.release, database: project.database))
       }
       context.console.show(RunPage(database: project.database, report: report))
       context.console.next("martlet migrate status")
@@ -64,7 +66,8 @@ struct UpCommand: LeafCommand {
   private func show(_ project: MigrationProject, _ context: CommandContext) throws -> CommandStatus
   {
     let plan = try project.migrator.planUp(range.request)
-    let findings = Lint.lint(project.files.migrations, server: plan.release)
+    let findings = Lint.lint(
+      project.files.migrations, server: plan.release, database: project.database)
     context.console.show(PlanPage(plan: plan, findings: findings))
     guard plan.conflicts.isEmpty, !plan.hasErrors(findings) else { return .checksFailed }
     context.console.next(plan.isEmpty ? "martlet migrate status" : "martlet migrate up")

@@ -4,6 +4,7 @@ import Validation
 
 /// What applied migrations, one after the other, leave behind.
 struct DeclaredState {
+  private let database: String
   private var options: [String: (options: Document, source: String)] = [:]
   private var specs: [String: [(spec: Document, source: String)]] = [:]
   private var gone: [String: String] = [:]
@@ -12,6 +13,8 @@ struct DeclaredState {
   private var numbers: [String: (least: Int64, source: String)] = [:]
   /// What migrations say of others: only a snapshot from before shows it.
   private(set) var unseen: [Expectations.Unseen] = []
+
+  init(database: String) { self.database = database }
 
   var collections: [Expectations.Collection] {
     options.sorted { $0.key < $1.key }.map {
@@ -49,22 +52,23 @@ struct DeclaredState {
   }
 
   /// Made from nothing: how many come is how many there are.
-  private static func isMade(_ collection: String, _ migration: Migration) -> Bool {
+  private func isMade(_ collection: String, _ migration: Migration) -> Bool {
     migration.up.contains {
       $0.name == "create" && $0.target == collection && $0.options.unless == nil
     }
       && !migration.up.contains {
         $0.name == "renameCollection"
-          && StepEffects.collection($0.command["to"]?.stringValue ?? "") == collection
+          && StepEffects.collection($0.command["to"]?.stringValue ?? "", in: database)
+            == collection
       }
   }
 
   /// Documents that were declared to come or go: the least that there is then.
   private mutating func count(_ migration: Migration) {
-    let changes = MigrationEffects.changes(of: migration)
+    let changes = MigrationEffects.changes(of: migration, in: database)
     for change in changes {
       let name = change.collection
-      let isNew = !change.drops && Self.isMade(name, migration)
+      let isNew = !change.drops && isMade(name, migration)
       let declared = migration.expect?[name]?.integerValue
       switch (declared, isNew, numbers[name]) {
       case (let declared?, true, _): numbers[name] = (max(0, declared), migration.name)
@@ -112,8 +116,8 @@ struct DeclaredState {
           || key.map { StepEffects.sameKey($0, entry.spec["key"]) } ?? false
       }
     case "renameCollection":
-      let from = StepEffects.collection(target)
-      let to = StepEffects.collection(step.command["to"]?.stringValue ?? "")
+      let from = StepEffects.collection(target, in: database)
+      let to = StepEffects.collection(step.command["to"]?.stringValue ?? "", in: database)
       options[to] = options.removeValue(forKey: from)
       specs[to] = specs.removeValue(forKey: from)
       inserted[to] = inserted.removeValue(forKey: from)
@@ -130,7 +134,7 @@ struct DeclaredState {
       gone[target] = nil
       if step.command["remove"]?.isTruthy == true { inserted[target] = nil }
     case "aggregate":
-      for effect in StepEffects(step).all {
+      for effect in StepEffects(step, in: database).all {
         gone[effect.collection] = nil
         inserted[effect.collection] = nil
       }

@@ -9,6 +9,8 @@ struct MigrationEffects {
   /// Names of those that are applied.
   let applied: Set<String>
   let ledger: String
+  /// Whose names `renameCollection` may write with the database in front.
+  let database: String
 
   /// - Parameter before: names of those that were applied when the old snapshot was taken; nil when
   ///   nothing is compared.
@@ -18,7 +20,7 @@ struct MigrationEffects {
     expectations.appliedMigrations =
       migrations.map(\.name).filter(applied.contains)
       + applied.subtracting(migrations.map(\.name)).sorted()
-    var declared = DeclaredState()
+    var declared = DeclaredState(database: database)
     for migration in migrations where applied.contains(migration.name) { declared.apply(migration) }
     expectations.collections = declared.collections
     expectations.indexes = declared.indexes
@@ -28,7 +30,7 @@ struct MigrationEffects {
       expectations.counts = declared.counts
       expectations.unseen = declared.unseen
     }
-    var planned = PlannedState()
+    var planned = PlannedState(database: database)
     for migration in migrations where !applied.contains(migration.name) { planned.apply(migration) }
     expectations.plannedIndexes = planned.indexes
     expectations.plannedValidators = planned.validators
@@ -42,15 +44,17 @@ struct MigrationEffects {
   func changes(since before: Set<String>) -> [DeclaredChange] {
     migrations.flatMap { migration -> [DeclaredChange] in
       let name = migration.name
-      if applied.contains(name), !before.contains(name) { return Self.changes(of: migration) }
+      if applied.contains(name), !before.contains(name) {
+        return Self.changes(of: migration, in: database)
+      }
       if before.contains(name), !applied.contains(name) {
-        return Self.changes(of: migration).map(\.undone)
+        return Self.changes(of: migration, in: database).map(\.undone)
       }
       return []
     }
   }
 
-  static func changes(of migration: Migration) -> [DeclaredChange] {
+  static func changes(of migration: Migration, in database: String) -> [DeclaredChange] {
     var changes: [String: DeclaredChange] = [:]
     func change(_ collection: String, _ body: (inout DeclaredChange) -> Void) {
       var entry = changes[collection] ?? DeclaredChange(collection, source: migration.name)
@@ -58,7 +62,7 @@ struct MigrationEffects {
       changes[collection] = entry
     }
     for step in migration.up {
-      let effects = StepEffects(step)
+      let effects = StepEffects(step, in: database)
       for effect in effects.all { change(effect.collection) { effect.apply(to: &$0) } }
     }
     for element in migration.expect ?? [:] {
@@ -94,7 +98,7 @@ struct StepEffects {
 
   var all: [Effect] = []
 
-  init(_ step: Step) {
+  init(_ step: Step, in database: String) {
     let command = step.command
     let target = step.target ?? ""
     switch step.name {
@@ -106,11 +110,11 @@ struct StepEffects {
         $0.documents = nil
       }
     case "renameCollection":
-      add(Self.collection(target)) {
+      add(Self.collection(target, in: database)) {
         $0.drops = true
         $0.documents = nil
       }
-      add(Self.collection(command["to"]?.stringValue ?? "")) {
+      add(Self.collection(command["to"]?.stringValue ?? "", in: database)) {
         $0.creates = true
         $0.documents = nil
       }
@@ -204,8 +208,9 @@ struct StepEffects {
     other.map { Value.canonicalOrder(.document(key), $0) == 0 } ?? false
   }
 
-  static func collection(_ namespace: String) -> String {
-    namespace.split(separator: ".", maxSplits: 1).dropFirst().first.map(String.init) ?? namespace
+  /// A name is a full one only when it begins with this database: others may have dots too.
+  static func collection(_ name: String, in database: String) -> String {
+    name.hasPrefix(database + ".") ? String(name.dropFirst(database.count + 1)) : name
   }
 
   private static func outputs(_ command: Document) -> [String] {

@@ -13,6 +13,7 @@ struct PlannedState {
     case any
   }
 
+  private let database: String
   private(set) var indexes: [Expectations.Index] = []
   private(set) var validators: [Expectations.Validator] = []
   private(set) var expiries: [Expectations.Expiry] = []
@@ -23,6 +24,8 @@ struct PlannedState {
   private var documents: [String: [(fields: Fields, source: String)]] = [:]
   /// Collections whose indexes or options earlier steps change, or that they drop or rename.
   private var definitions: [String: String] = [:]
+
+  init(database: String) { self.database = database }
 
   mutating func apply(_ migration: Migration) {
     for step in migration.up { apply(step, migration.name) }
@@ -43,11 +46,11 @@ struct PlannedState {
     case "update": change(target, step.changedFields.map { .some($0) } ?? .any, source)
     case "insert", "delete", "findAndModify", "findandmodify": change(target, .any, source)
     case "renameCollection":
-      define(StepEffects.collection(target), source)
-      define(StepEffects.collection(step.command["to"]?.stringValue ?? ""), source)
+      define(StepEffects.collection(target, in: database), source)
+      define(StepEffects.collection(step.command["to"]?.stringValue ?? "", in: database), source)
     case "dropIndexes", "deleteIndexes": definitions[target] = source
     default:
-      for effect in StepEffects(step).all { define(effect.collection, source) }
+      for effect in StepEffects(step, in: database).all { define(effect.collection, source) }
     }
   }
 

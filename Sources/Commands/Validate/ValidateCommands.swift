@@ -108,7 +108,7 @@ struct ValidateCompareCommand: LeafCommand {
     let files = try MigrationProject.load(settings, needed: false)
     let effects = MigrationEffects(
       migrations: files.migrations, applied: Set(new.migrations),
-      ledger: settings.migrationsCollection.value)
+      ledger: settings.migrationsCollection.value, database: new.database)
     let comparison = Comparison(
       old, new, declared: effects.changes(since: Set(old.migrations)), own: [effects.ledger])
     var report = Report(

@@ -118,7 +118,7 @@ struct ValidationRun {
     let files = try MigrationProject.load(settings, needed: false)
     let folder = settings.migrationsDirectory.value
     if phase == .before, FileManager.default.fileExists(atPath: folder) {
-      checks += FileChecks.check(folder).map(\.result)
+      checks += FileChecks.check(folder, database: database).map(\.result)
       let migrator = try Migrator(
         pool: try context.pool(settings), database: database, files: files,
         names: LedgerNames(ledger: name))
@@ -146,7 +146,10 @@ struct ValidationRun {
     } catch let error as MigrationError {
       if phase != .before { checks.append(.broken("ledger", name, error.message, fix: error.hint)) }
     }
-    return (MigrationEffects(migrations: files.migrations, applied: applied, ledger: name), checks)
+    return (
+      MigrationEffects(
+        migrations: files.migrations, applied: applied, ledger: name, database: database), checks
+    )
   }
 }
 

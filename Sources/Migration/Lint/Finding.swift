@@ -38,9 +38,13 @@ public enum Lint {
   ///
   /// The migrations are taken as one run: indexes of earlier ones count for later ones. Rules that a
   /// file allows (`lint: { allow: […] }`) are left out for it.
-  /// - Parameter server: narrows the rules that depend on the release.
-  public static func lint(_ migrations: [Migration], server: Release? = nil) -> [Finding] {
-    var linter = Linter(server: server)
+  /// - Parameters:
+  ///   - server: narrows the rules that depend on the release.
+  ///   - database: which names are full ones; without it, none are taken for full.
+  public static func lint(
+    _ migrations: [Migration], server: Release? = nil, database: String? = nil
+  ) -> [Finding] {
+    var linter = Linter(server: server, database: database)
     for migration in migrations.sorted(by: { $0.id < $1.id }) { linter.lint(migration) }
     return linter.findings
   }

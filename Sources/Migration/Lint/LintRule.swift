@@ -135,6 +135,10 @@ extension LintRule {
   static let replaceMany = LintRule(
     "ML037", .error, "a replacement of many documents",
     "the server refuses `multi: true` without update operators (code 9)")
+  static let otherDatabase = LintRule(
+    "ML038", .error, "a rename into another database",
+    "collections are renamed within their database; the whole name would be taken for one of a "
+      + "collection in it")
 
   /// Every rule, by code.
   public static let all: [LintRule] = [
@@ -143,5 +147,6 @@ extension LintRule {
     atLeastOnce, noTransaction, dropTarget, strictValidator, newIDs, idIndex, prefixIndex, twins,
     background, longName, system, deleteAll, deleteLimit, firstMatch, bulk, credentials,
     foreignEffect, fieldName, indexOption, createdTwice, tooNew, noChange, replaceMany,
+    otherDatabase,
   ]
 }

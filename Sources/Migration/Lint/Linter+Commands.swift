@@ -69,6 +69,16 @@ extension Linter {
   mutating func rename(_ step: Step) {
     guard let from = step.target, let to = step.command["to"]?.stringValue else { return }
     system(to)
+    if let database, from.hasPrefix(database + "."), to.contains("."),
+      !to.hasPrefix(database + ".")
+    {
+      let full = FlowYAML.scalar("\(database).\(to)")
+      report(
+        .otherDatabase,
+        "`to` is written with another database than \(from), and renames stay in \(database)",
+        safer: "- renameCollection: \(FlowYAML.scalar(from))\n  to: \(full)"
+          + "   # if that is the name")
+    }
     if step.command["dropTarget"]?.isTruthy == true {
       report(
         .dropTarget, "\(to) is dropped when \(from) takes its name",

@@ -3,6 +3,8 @@ import BSON
 /// The rules on their way through a run; the state is what the steps so far have made.
 struct Linter {
   let server: Release?
+  /// Where the migrations go; nil when that is not known.
+  let database: String?
   private(set) var findings: [Finding] = []
   /// Indexes that the migrations so far have built, by collection.
   var indexes: [String: [KnownIndex]] = [:]
@@ -15,7 +17,10 @@ struct Linter {
   private var step: Step?
   private(set) var inDown = false
 
-  init(server: Release?) { self.server = server }
+  init(server: Release?, database: String?) {
+    self.server = server
+    self.database = database
+  }
 
   mutating func lint(_ migration: Migration) {
     self.migration = migration

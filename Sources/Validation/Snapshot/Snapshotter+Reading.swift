@@ -43,6 +43,22 @@ extension Snapshotter {
     }
   }
 
+  /// How many documents a time-series has: what is read of it are buckets, which hold many.
+  func documents(of series: String) throws -> Int64 {
+    try context.checkTime()
+    var options = context.scan
+    guard isOneMoment, let time else {
+      return try context.database.count(series, command: options)
+    }
+    options.readConcern = ["level": "snapshot", "atClusterTime": .timestamp(time)]
+    do {
+      return try context.database.count(series, command: options)
+    } catch {
+      guard Self.isGone(error) else { throw error }
+      return try context.database.count(series, command: context.scan)
+    }
+  }
+
   /// InvalidOptions, OptionNotSupportedOnView, SnapshotTooOld, SnapshotUnavailable, ….
   private static func isGone(_ error: MongoError) -> Bool {
     error.kind == .server && [72, 115, 167, 239, 246].contains(error.code)

@@ -158,6 +158,8 @@ struct Snapshotter {
     do {
       entry.indexes = try context.indexes(info.name).filter { $0.buildUUID == nil }.map(\.spec)
       pass = try read(stored, Self.identity(info))
+      entry.count =
+        info.type == .timeseries ? try documents(of: info.name) : pass.tally.count
     } catch let error as MongoError {
       return (entry, try unread(info.name, error))
     } catch let error as BSONError {
@@ -174,7 +176,6 @@ struct Snapshotter {
           "snapshot", info.name, "the time budget was used up: no fingerprint of this collection")
       )
     }
-    entry.count = pass.tally.count
     entry.bytes = pass.tally.bytes
     entry.fingerprint = pass.tally.fingerprint.description
     (entry.storageSize, entry.indexSize) = sizes(stored)

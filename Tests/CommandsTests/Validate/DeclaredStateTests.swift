@@ -73,6 +73,66 @@ struct DeclaredStateTests {
     }
   }
 
+  @Test("what is inserted into a time-series is counted in documents, not in its buckets")
+  func series() throws {
+    try MigrateProject.run([
+      "001_metrics.yaml": """
+      up:
+        - create: metrics
+          timeseries: { timeField: at, metaField: host }
+        - insert: metrics
+          documents:
+            - { at: { $date: 2026-01-28T10:00:00Z }, host: a, load: 1 }
+            - { at: { $date: 2026-01-28T10:00:01Z }, host: a, load: 2 }
+      """
+    ]) { (project) throws in
+      func message(_ arguments: String...) throws -> [String] {
+        let result = try project.martlet(["validate"] + arguments + ["--json"])
+        return (try ExtendedJSON.parseDocument(result.stdout)["checks"]?.arrayValue ?? [])
+          .compactMap(\.documentValue)
+          .filter { $0["id"] == "count-changed" && $0["subject"] == "metrics" }
+          .compactMap { $0["message"]?.stringValue }
+      }
+      // An empty database is a finding of its own.
+      try project.server.withDatabase { _ = try $0.insert("hosts", [["_id": "a"]]) }
+      #expect(try project.martlet(["validate", "before", "--save", "b.json"]).exitCode == 0)
+      try up(project)
+      #expect(try findings(project, "after", "--against", "b.json", "--save", "a.json") == [])
+      #expect(try message("after", "--against", "b.json") == ["0 before, 2 after"])
+      // Into the bucket that is there: of those there are no more than before.
+      try project.server.withDatabase {
+        let date = DateTime(milliseconds: 1_769_594_402_000)
+        _ = try $0.insert("metrics", [["at": .date(date), "host": "a", "load": 3]])
+      }
+      #expect(
+        try message("after", "--against", "a.json")
+          == ["2 before, 3 after: no change is declared"])
+    }
+  }
+
+  @Test("names of a rename have dots of their own, and the database in front where it is written")
+  func dots() throws {
+    try MigrateProject.run([:]) { (project) throws in
+      try project.server.withDatabase { database in
+        for name in ["old.name", "plain"] { _ = try database.insert(name, [["_id": 1]]) }
+      }
+      let database = project.server.databaseName
+      try project.write(
+        "001_move.yaml",
+        """
+        up:
+          - renameCollection: old.name
+            to: archive.2026
+          - renameCollection: \(database).plain
+            to: \(database).moved.here
+        """)
+      #expect(try project.martlet(["validate", "before", "--save", "b.json"]).exitCode == 0)
+      try up(project)
+      #expect(try findings(project, "after", "--against", "b.json") == [])
+      #expect(try findings(project, "after") == [])
+    }
+  }
+
   @Test("a collection that is dropped and made again, renamed away, or made a view, is declared")
   func replaced() throws {
     try MigrateProject.run([
