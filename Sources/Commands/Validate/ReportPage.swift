@@ -28,7 +28,8 @@ struct ReportPage: CommandOutput {
 extension CommandContext {
   /// Shows the report, writes its files, and says what to do next.
   func deliver(
-    _ report: Report, _ reporting: ReportingOptions, next: String
+    _ report: Report, _ reporting: ReportingOptions, next: String,
+    failed: String = "mend what failed, then run this again"
   ) throws -> CommandStatus {
     let rows = options.json ? 20 : 5
     console.show(
@@ -41,7 +42,7 @@ extension CommandContext {
         report, ReportOptions(showsValues: reporting.showValues))
       for file in files { console.status("written: \(file, .name)") }
     }
-    console.next(report.verdict == .failed ? "mend what failed, then run this again" : next)
+    console.next(report.verdict == .failed ? failed : next)
     return report.verdict == .failed ? .checksFailed : .done
   }
 }

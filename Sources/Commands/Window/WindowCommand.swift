@@ -71,8 +71,17 @@ struct WindowCommand: LeafCommand {
     }
     let (report, status) = try run.run()
     _ = try context.deliver(
-      report, reportingOptions(run), next: "nothing to do: the window is closed")
+      report, reportingOptions(run), next: "nothing to do: the window is closed",
+      failed: Self.next(status, isSignal: run.journal.recovery?.isSignal ?? false))
     return status
+  }
+
+  /// What goes on with a window that stopped: without a flag, a new one is refused.
+  private static func next(_ status: CommandStatus, isSignal: Bool) -> String {
+    if status == .done { return "mend what failed" }
+    let goesOn = "martlet window --resume"
+    if isSignal || status == .stopped { return goesOn }
+    return "mend what failed, then \(goesOn) (or --abandon, to begin anew)"
   }
 
   /// A window always leaves a report.

@@ -56,6 +56,8 @@ struct WindowTimeTests {
       let result = try window(project, "--max-runtime", "10m")
       #expect(result.exitCode == 75, "\(result.stderr)")
       #expect(result.stderr.contains("not begun: what is left takes about 1 h"), "\(result.stderr)")
+      #expect(result.stderr.contains("martlet window --resume"), "\(result.stderr)")
+      #expect(!result.stderr.contains("mend what failed"), "\(result.stderr)")
       #expect(WindowTests.log(project) == [])
       #expect(try project.states() == ["pending", "pending", "pending"])
     }
