@@ -69,6 +69,34 @@ import Testing
     #expect(try broken("field: f, one_of: [[1, 2], 3]", [[1, 2], [1], 3, [3, 3]]) == 1)
   }
 
+  @Test("what shows a finding is written as mongosh reads it, and shows the same")
+  func shell() throws {
+    let values: Value = [
+      .double(.nan), .double(-.infinity), .date(DateTime(milliseconds: 1_769_594_400_005)),
+      .date(DateTime(milliseconds: -1)), .int64(.max), .int64(5), .int32(5), .minKey, "a\"b", .null,
+      .binary(Binary(bytes: [1, 2, 3], subtype: 0)), .regex(RegularExpression(pattern: "a/b")),
+    ]
+    #expect(
+      Words.find("a", ["f": ["$in": values]])
+        == #"db.getCollection("a").find({"f":{"$in":[NaN,-Infinity,"#
+        + #"ISODate("2026-01-28T10:00:00.005Z"),ISODate("1969-12-31T23:59:59.999Z"),"#
+        + #"NumberLong("9223372036854775807"),5,5,MinKey(),"a\"b",null,BinData(0, "AQID"),"#
+        + #"BSONRegExp("a/b", "")]}})"#)
+    func command(_ rules: String, _ documents: [Document]) throws -> String {
+      try check(rules, ["a": documents]).first { $0.status == .failed }?.command ?? ""
+    }
+    let range = try command("fields: [ { collection: a, field: f, minimum: 0 } ]", [["f": -1]])
+    #expect(range.contains("NaN") && !range.contains("numberDouble"), "\(range)")
+    let unique =
+      "unique: [ { collection: a, fields: [f], collation: { locale: en, strength: 2 } } ]"
+    let equal = try command(unique, [["f": "a"], ["f": "A"]])
+    #expect(equal.hasSuffix(#"], {"collation":{"locale":"en","strength":2}})"#), "\(equal)")
+    let nested = try command(
+      "unique: [ { collection: a, fields: [s.n] } ]",
+      [["s": [["n": 1], ["n": 2]]], ["s": [["n": 2]]]])
+    #expect(nested.contains("$unwind"), "\(nested)")
+  }
+
   @Test("a value that cannot be compared with the bound is not in range")
   func ranges() throws {
     #expect(try broken("field: f, minimum: 0", [1, -1, "5", nil, .null, [1, -1], [1, "x"]]) == 4)

@@ -151,9 +151,7 @@ enum DocumentProbes {
           rows.append([rule.keepsIDs ? .id(id) : .value(id)])
         }
       }
-      let command =
-        rule.collection.map { Words.aggregation($0, rule.pipeline) }
-        ?? "db.aggregate([\(rule.pipeline.map { ExtendedJSON.text($0, .relaxed) }.joined(separator: ", "))])"
+      let command = Words.aggregation(rule.collection, rule.pipeline)
       guard count > 0 else {
         return [.passed("unwanted-documents", rule.name, "the pipeline returns nothing")]
       }

@@ -17,6 +17,8 @@ struct Duplicates {
     var values: Int64 = 0
     var samples: [(key: Document, count: Int64, ids: [Value])] = []
     var isCovered = false
+    /// Paths on which arrays are.
+    var arrays: [String] = []
   }
 
   func run() throws -> [CheckResult] {
@@ -51,7 +53,8 @@ struct Duplicates {
         evidence: Evidence(
           columns: [rule.fields.joined(separator: ", "), "documents", "_ids"], rows: rows),
         cause: "a unique index on this key cannot be built: it ends with error 11000",
-        command: Words.aggregation(rule.collection, pipeline(unwinding: [])),
+        command: Words.aggregation(
+          rule.collection, pipeline(unwinding: tally.arrays), collation),
         fix: rule.header.fix ?? "merge or remove the surplus documents")
     ]
   }
@@ -61,6 +64,11 @@ struct Duplicates {
       return try compareNeighbours(scan)
     }
     return try group()
+  }
+
+  /// The options that a pipeline needs to see the same duplicates.
+  private var collation: Document {
+    rule.collation.map { ["collation": .document($0)] } ?? [:]
   }
 
   // MARK: - $group
@@ -98,11 +106,13 @@ struct Duplicates {
   private func group() throws -> Tally {
     try context.checkTime()
     var options: Document = ["allowDiskUse": true]
-    if let collation = rule.collation { options.append("collation", .document(collation)) }
+    options.append(contentsOf: collation)
+    let arrays = try self.arrays()
     let cursor = try context.database.aggregate(
-      rule.collection, pipeline: pipeline(unwinding: try arrays()), options: options,
+      rule.collection, pipeline: pipeline(unwinding: arrays), options: options,
       command: context.scan)
     var tally = Tally()
+    tally.arrays = arrays
     while let group = try cursor.next() {
       let count = group["n"]?.integerValue ?? 2
       tally.values += 1

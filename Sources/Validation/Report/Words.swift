@@ -116,22 +116,6 @@ public enum Words {
     }
   }
 
-  /// A command as one types it into the shell.
-  public static func command(_ document: Document) -> String {
-    "db.runCommand(\(ExtendedJSON.text(document, .relaxed)))"
-  }
-
-  /// A pipeline as one types it into the shell.
-  public static func aggregation(_ collection: String, _ pipeline: [Document]) -> String {
-    let stages = pipeline.map { ExtendedJSON.text($0, .relaxed) }.joined(separator: ", ")
-    return "db.getCollection(\(quoted(collection))).aggregate([\(stages)])"
-  }
-
-  /// A query as one types it into the shell.
-  public static func find(_ collection: String, _ filter: Document) -> String {
-    "db.getCollection(\(quoted(collection))).find(\(ExtendedJSON.text(filter, .relaxed)))"
-  }
-
   /// A JSON string.
   public static func quoted(_ text: String) -> String { ExtendedJSON.text(.string(text), .relaxed) }
 }
