@@ -78,8 +78,8 @@ start_servers() {
   trap 'exit 143' TERM HUP
   # All tests write into one oplog: none of it may roll over while one of them follows it.
   # A killed client's transaction holds its locks until it expires: not for a minute here.
-  MARTLET_TEST_URI=$(server start "test-$$-replset" --oplog 2048 -- --setParameter enableTestCommands=1 \
-    --setParameter transactionLifetimeLimitSeconds=5)
+  MARTLET_TEST_URI=$(server start "test-$$-replset" --cache 1 --oplog 2048 -- \
+    --setParameter enableTestCommands=1 --setParameter transactionLifetimeLimitSeconds=5)
   MARTLET_TEST_STANDALONE_URI=$(server start "test-$$-standalone" --standalone -- --setParameter enableTestCommands=1)
   export MARTLET_TEST_URI MARTLET_TEST_STANDALONE_URI
 }
