@@ -58,7 +58,7 @@ struct DeclaredState {
     }
       && !migration.up.contains {
         $0.name == "renameCollection"
-          && StepEffects.collection($0.command["to"]?.stringValue ?? "", in: database)
+          && Names.collection($0.command["to"]?.stringValue ?? "", in: database)
             == collection
       }
   }
@@ -116,8 +116,8 @@ struct DeclaredState {
           || key.map { StepEffects.sameKey($0, entry.spec["key"]) } ?? false
       }
     case "renameCollection":
-      let from = StepEffects.collection(target, in: database)
-      let to = StepEffects.collection(step.command["to"]?.stringValue ?? "", in: database)
+      let from = Names.collection(target, in: database)
+      let to = Names.collection(step.command["to"]?.stringValue ?? "", in: database)
       options[to] = options.removeValue(forKey: from)
       specs[to] = specs.removeValue(forKey: from)
       inserted[to] = inserted.removeValue(forKey: from)

@@ -110,11 +110,11 @@ struct StepEffects {
         $0.documents = nil
       }
     case "renameCollection":
-      add(Self.collection(target, in: database)) {
+      add(Names.collection(target, in: database)) {
         $0.drops = true
         $0.documents = nil
       }
-      add(Self.collection(command["to"]?.stringValue ?? "", in: database)) {
+      add(Names.collection(command["to"]?.stringValue ?? "", in: database)) {
         $0.creates = true
         $0.documents = nil
       }
@@ -206,11 +206,6 @@ struct StepEffects {
   /// The same fields in the same order and direction: 1 is 1.0.
   static func sameKey(_ key: Document, _ other: Value?) -> Bool {
     other.map { Value.canonicalOrder(.document(key), $0) == 0 } ?? false
-  }
-
-  /// A name is a full one only when it begins with this database: others may have dots too.
-  static func collection(_ name: String, in database: String) -> String {
-    name.hasPrefix(database + ".") ? String(name.dropFirst(database.count + 1)) : name
   }
 
   private static func outputs(_ command: Document) -> [String] {

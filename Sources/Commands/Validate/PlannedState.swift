@@ -46,8 +46,8 @@ struct PlannedState {
     case "update": change(target, step.changedFields.map { .some($0) } ?? .any, source)
     case "insert", "delete", "findAndModify", "findandmodify": change(target, .any, source)
     case "renameCollection":
-      define(StepEffects.collection(target, in: database), source)
-      define(StepEffects.collection(step.command["to"]?.stringValue ?? "", in: database), source)
+      define(Names.collection(target, in: database), source)
+      define(Names.collection(step.command["to"]?.stringValue ?? "", in: database), source)
     case "dropIndexes", "deleteIndexes": definitions[target] = source
     default:
       for effect in StepEffects(step, in: database).all { define(effect.collection, source) }

@@ -53,16 +53,3 @@ enum AggregateOutput {
     return place["coll"]?.stringValue
   }
 }
-
-/// Full and short names of collections.
-enum Names {
-  /// The collection in a full name of this database, or the name itself.
-  static func collection(_ name: String, in database: String) -> String {
-    name.hasPrefix(database + ".") ? String(name.dropFirst(database.utf8.count + 1)) : name
-  }
-
-  /// `database.collection`, whether or not the database was written.
-  static func full(_ name: String, in database: String) -> String {
-    name.hasPrefix(database + ".") ? name : "\(database).\(name)"
-  }
-}
